@@ -1,0 +1,288 @@
+//! Evaluates a plan for a context: which fragments make the answer.
+//!
+//! One pass gives on or off and the variant together, from the same draw. Nothing is allocated once
+//! the caller's [`Scratch`] has grown to the plan's size.
+
+use super::{
+    answer::{Answer, Form, NOBODY, Picked, Show},
+    context::{Context, SESSION_ID, USER_ID},
+    plan::{
+        Decided, Draw, Flag, FlagId, Key, Kind, OFF, ON, Outcome, Plan, Step, Strategy, Test,
+        rollout::Prefix,
+    },
+};
+
+/// A flag whose outcome nobody asked for yet.
+const UNKNOWN: u32 = u32::MAX;
+/// The draw behind `default` stickiness without an identifier: one per request.
+const REQUEST_DRAW: u64 = 0;
+
+/// Memory that an evaluation needs, kept by the caller between requests.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    decided: Decided,
+    /// The outcome of each parent, once known: a child and its parent see the same draw.
+    outcomes: Vec<u32>,
+    picked: Vec<Picked>,
+}
+
+/// What one flag is for one context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict<'p> {
+    pub enabled: bool,
+    /// The name of the chosen variant. `None`: no variant, which surfaces spell `disabled`.
+    pub variant: Option<&'p str>,
+    /// The variant's payload as JSON text.
+    pub payload: Option<&'p str>,
+}
+
+/// One evaluation under way.
+pub(super) struct Evaluation<'a> {
+    plan: &'a Plan,
+    pub(super) context: &'a Context,
+    pub(super) decided: &'a mut Decided,
+    outcomes: &'a mut [u32],
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the last request.
+    pub(super) fn start<'a>(
+        &'a mut self,
+        plan: &'a Plan,
+        context: &'a Context,
+    ) -> (Evaluation<'a>, &'a mut Vec<Picked>) {
+        self.decided.reset(&plan.conditions);
+        self.outcomes.clear();
+        self.outcomes.resize(plan.parents as usize, UNKNOWN);
+        self.picked.clear();
+        let evaluation =
+            Evaluation { plan, context, decided: &mut self.decided, outcomes: &mut self.outcomes };
+        (evaluation, &mut self.picked)
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Evaluates every visible flag; the answer lists them in byte order of their names.
+    ///
+    /// `context` must have been started for this plan.
+    pub fn evaluate_all<'a>(
+        &'a self,
+        context: &'a Context,
+        scratch: &'a mut Scratch,
+        show: Show,
+    ) -> Answer<'a> {
+        let (mut evaluation, picked) = scratch.start(self, context);
+        match show {
+            Show::Enabled => evaluation.list_enabled(picked),
+            Show::All => evaluation.list_all(picked),
+        }
+        Answer { plan: self, picked, form: Form::List(show) }
+    }
+
+    /// Evaluates exactly `names`, in their order, duplicates kept. A name that no visible flag has
+    /// is answered as a flag that is off.
+    pub fn evaluate_named<'a>(
+        &'a self,
+        context: &'a Context,
+        scratch: &'a mut Scratch,
+        names: &'a [String],
+    ) -> Answer<'a> {
+        let (mut evaluation, picked) = scratch.start(self, context);
+        picked.extend(names.iter().map(|name| match self.flag(name) {
+            Some(FlagId(number)) => evaluation.pick(number),
+            None => Picked { first: 0, end: 0, flag: NOBODY },
+        }));
+        Answer { plan: self, picked, form: Form::Named(names) }
+    }
+
+    /// Evaluates one flag.
+    pub fn evaluate_one(
+        &self,
+        flag: FlagId,
+        context: &Context,
+        scratch: &mut Scratch,
+    ) -> Verdict<'_> {
+        let (mut evaluation, _) = scratch.start(self, context);
+        let code = evaluation.outcome(flag.0);
+        let choice = self.choice(flag.0, code);
+        Verdict {
+            enabled: code != OFF,
+            variant: choice.map(|choice| &*choice.name),
+            payload: choice.and_then(|choice| choice.payload.as_deref()),
+        }
+    }
+}
+
+// === impl Evaluation ===
+
+impl Evaluation<'_> {
+    fn list_enabled(&mut self, picked: &mut Vec<Picked>) {
+        for step in &self.plan.enabled {
+            match *step {
+                Step::Run { first, end } => picked.push(Picked { first, end, flag: NOBODY }),
+                Step::Live(number) => {
+                    let code = self.outcome(number);
+                    if code != OFF {
+                        picked.push(self.picked(number, code));
+                    }
+                }
+            }
+        }
+    }
+
+    fn list_all(&mut self, picked: &mut Vec<Picked>) {
+        for number in 0..self.plan.len() as u32 {
+            picked.push(self.pick(number));
+        }
+    }
+
+    fn pick(&mut self, number: u32) -> Picked {
+        let code = self.outcome(number);
+        self.picked(number, code)
+    }
+
+    fn picked(&self, number: u32, code: u32) -> Picked {
+        let first = self.plan.flags.get(number as usize).map_or(0, |flag| match flag.kind {
+            Kind::Folded(_) => flag.fragment,
+            Kind::Live => flag.fragment + code,
+        });
+        Picked { first, end: first + 1, flag: number }
+    }
+
+    pub(super) fn outcome(&mut self, number: u32) -> u32 {
+        let plan = self.plan;
+        let Some(flag) = plan.flags.get(number as usize) else { return OFF };
+        if let Kind::Folded(code) = flag.kind {
+            return code;
+        }
+        let Some(memo) = flag.memo else { return self.decide(flag) };
+        match self.outcomes.get(memo as usize) {
+            Some(&code) if code != UNKNOWN => code,
+            _ => {
+                let code = self.decide(flag);
+                if let Some(outcome) = self.outcomes.get_mut(memo as usize) {
+                    *outcome = code;
+                }
+                code
+            }
+        }
+    }
+
+    fn decide(&mut self, flag: &Flag) -> u32 {
+        let plan = self.plan;
+        for dependency in slice(&plan.dependencies, &flag.dependencies) {
+            // A parent has no parents of its own, so this goes one level deep.
+            let code = self.outcome(dependency.parent);
+            if !dependency.wanted.admits(code) {
+                return OFF;
+            }
+        }
+        let strategies = slice(&plan.strategies, &flag.strategies);
+        for (number, strategy) in (flag.strategies.start..).zip(strategies) {
+            if self.satisfied(number, strategy) {
+                return match strategy.outcome {
+                    Outcome::Is(code) => code,
+                    Outcome::Drawn(draw) => self.choose(draw),
+                };
+            }
+        }
+        OFF
+    }
+
+    pub(super) fn satisfied(&mut self, number: u32, strategy: &Strategy) -> bool {
+        for literal in slice(&self.plan.literals, &strategy.literals) {
+            let inverted = literal & 1 == 1;
+            if self.plan.conditions.holds(literal >> 1, self.context, self.decided) == inverted {
+                return false;
+            }
+        }
+        self.passes(number, &strategy.test)
+    }
+
+    /// Whether the strategy of this number is satisfied, its conditions aside.
+    #[inline]
+    pub(super) fn passes(&self, number: u32, test: &Test) -> bool {
+        match test {
+            Test::Always => true,
+            Test::Present(slot) => self.context.identifier(*slot).is_some(),
+            Test::Rollout { key, prefix, percent } => {
+                self.bucket(number, *key, prefix).is_some_and(|place| place <= u32::from(*percent))
+            }
+        }
+    }
+
+    /// The bucket among 100 that a rollout puts the caller in. `None` for a caller without the
+    /// value that it sticks to.
+    #[inline]
+    pub(super) fn bucket(&self, number: u32, key: Key, prefix: &Prefix) -> Option<u32> {
+        match key {
+            Key::Random => Some(self.drawn(1 + 2 * u64::from(number), 100)),
+            Key::Slot(slot) => {
+                self.context.identifier(slot).map(|id| prefix.normalized(id.as_bytes(), 100))
+            }
+            Key::Default => Some(match self.identifier() {
+                Some(id) => prefix.normalized(id.as_bytes(), 100),
+                None => self.drawn(REQUEST_DRAW, 100),
+            }),
+        }
+    }
+
+    /// The variant that a draw gives (`spec/evaluation.md` 7.2).
+    fn choose(&mut self, number: u32) -> u32 {
+        let plan = self.plan;
+        let Some(draw) = plan.draws.get(number as usize) else { return ON };
+        for over in slice(&plan.overrides, &draw.overrides) {
+            if plan.conditions.holds(over.condition, self.context, self.decided) {
+                return over.code;
+            }
+        }
+        let target = self.target(number, draw);
+        let picks = slice(&plan.picks, &draw.picks);
+        picks.iter().find(|pick| pick.sum >= target).map_or(ON, |pick| pick.code)
+    }
+
+    /// The bucket among its total that the draw of this number puts the caller in.
+    #[inline]
+    pub(super) fn target(&self, number: u32, draw: &Draw) -> u32 {
+        let id = match draw.key {
+            Key::Default => self.identifier(),
+            Key::Slot(slot) => self.context.identifier(slot),
+            Key::Random => None,
+        };
+        match id {
+            Some(id) => draw.prefix.normalized(id.as_bytes(), draw.total),
+            None => self.drawn(2 + 2 * u64::from(number), draw.total),
+        }
+    }
+
+    /// What `default` stickiness sticks to.
+    fn identifier(&self) -> Option<&str> {
+        self.context.identifier(USER_ID).or_else(|| self.context.identifier(SESSION_ID))
+    }
+
+    /// A number from 1 to `total`, the same for the same request and draw.
+    fn drawn(&self, draw: u64, total: u32) -> u32 {
+        // SplitMix64: every draw of a request is a step of its own from the request's seed.
+        let mut bits = self
+            .context
+            .seed
+            .wrapping_add(draw.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        (bits >> 32) as u32 % total.max(1) + 1
+    }
+}
+
+#[inline]
+pub(super) fn slice<'a, T>(list: &'a [T], range: &std::ops::Range<u32>) -> &'a [T] {
+    list.get(range.start as usize..range.end as usize).unwrap_or(&[])
+}

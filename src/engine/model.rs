@@ -1,0 +1,276 @@
+//! The features payload as upstream spells it, read tolerantly: what cannot be understood is
+//! neutralised where it stands and reported as a [`Warning`]; the rest goes on.
+//!
+//! The rules are `spec/evaluation.md` section 1, column *Ours*: a bad strategy turns itself off, a
+//! bad flag costs only itself, a bad envelope changes nothing.
+
+mod read;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use ahash::AHashMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What upstream said last: every feature and segment, by name and by id.
+///
+/// Cheap to clone: features and segments are shared, so that a delta copies two maps of pointers.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    // Sorted by name: the order of every answer.
+    pub(super) features: BTreeMap<Box<str>, Arc<Feature>>,
+    pub(super) segments: BTreeMap<i64, Arc<Segment>>,
+    pub(super) revision: Option<u64>,
+}
+
+/// Why a payload as a whole cannot be used; what was known before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    #[error("upstream's payload is not valid JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("upstream's payload has no `{0}` array")]
+    Missing(&'static str),
+}
+
+/// A part of the payload that is off, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Warning {
+    /// The flag it is about. `None` when it is about a segment, an event or a nameless flag.
+    pub feature: Option<Box<str>>,
+    pub text: String,
+}
+
+/// One feature with all that its evaluation depends on, segments and parents aside.
+#[derive(Debug)]
+pub(super) struct Feature {
+    pub(super) name: Box<str>,
+    pub(super) enabled: bool,
+    pub(super) project: Box<str>,
+    pub(super) impression: Impression,
+    /// Empty: on for everyone.
+    pub(super) strategies: Vec<Strategy>,
+    pub(super) variants: Vec<Variant>,
+    pub(super) dependencies: Vec<Dependency>,
+    pub(super) warnings: Vec<Warning>,
+    /// A hash of the text it was read from: the same text need not be read again.
+    pub(super) fingerprint: u128,
+}
+
+/// `impressionData` as defined: surfaces differ in how they spell its absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Impression {
+    Absent,
+    Null,
+    Is(bool),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Strategy {
+    pub(super) name: String,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) constraints: Vec<Constraint>,
+    pub(super) segments: Vec<i64>,
+    pub(super) variants: Vec<Variant>,
+    /// Why this strategy is off whatever it says.
+    pub(super) fault: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Constraint {
+    pub(super) field: String,
+    pub(super) operator: String,
+    pub(super) values: Vec<String>,
+    pub(super) value: Option<String>,
+    pub(super) inverted: bool,
+    pub(super) case_insensitive: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Variant {
+    pub(super) name: String,
+    pub(super) weight: u32,
+    pub(super) stickiness: Option<String>,
+    /// JSON text without needless white space.
+    pub(super) payload: Option<String>,
+    pub(super) overrides: Vec<Override>,
+}
+
+#[derive(Debug)]
+pub(super) struct Override {
+    pub(super) field: String,
+    pub(super) values: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Dependency {
+    pub(super) parent: String,
+    pub(super) enabled: bool,
+    pub(super) variants: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) id: i64,
+    /// `Err`: why every strategy that names this segment is off.
+    pub(super) constraints: Result<Vec<Constraint>, String>,
+    pub(super) fingerprint: u128,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    features: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    segments: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "revisionId")]
+    revision: Option<u64>,
+}
+
+// === impl Features ===
+
+impl Features {
+    /// Reads an answer of `/client/features`: `{"features": […], "segments": […], "meta": …}`.
+    ///
+    /// Where two features share a name the last wins. Unknown keys are ignored.
+    ///
+    /// # Errors
+    ///
+    /// When `json` is not JSON, has no `features` array, or has `segments` that are no array;
+    /// everything smaller is a warning.
+    pub fn parse(json: &[u8]) -> Result<(Self, Vec<Warning>), PayloadError> {
+        Self::parse_over(json, &Self::default())
+    }
+
+    /// As [`Features::parse`], and shares with `previous` whatever stands in both with the same
+    /// text: only what changed is read, and a [`Compiler`](super::Compiler) lowers no more than
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Features::parse`].
+    pub fn parse_over(json: &[u8], previous: &Self) -> Result<(Self, Vec<Warning>), PayloadError> {
+        let envelope: Envelope<'_> = serde_json::from_slice(json)?;
+        let features = envelope.features.ok_or(PayloadError::Missing("features"))?;
+        let meta = envelope.meta.and_then(|meta| serde_json::from_str::<Meta>(meta.get()).ok());
+        let mut parsed = Self { revision: meta.and_then(|m| m.revision), ..Self::default() };
+        let segments = envelope.segments.unwrap_or_default();
+        let warnings = parsed.replace(&features, &segments, previous);
+        Ok((parsed, warnings))
+    }
+
+    /// One set from the answers of several tokens of one environment. Where two parts hold a
+    /// feature or a segment of the same name the later part wins.
+    pub fn merge<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut merged = Self::default();
+        for part in parts {
+            merged.features.extend(part.features.iter().map(|(k, v)| (k.clone(), Arc::clone(v))));
+            merged.segments.extend(part.segments.iter().map(|(k, v)| (*k, Arc::clone(v))));
+            merged.revision = merged.revision.max(part.revision);
+        }
+        merged
+    }
+
+    /// The number of features.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there is no feature at all.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Upstream's revision (`meta.revisionId`, or the newest event applied). `None` for upstreams
+    /// that count none.
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// Replaces all features and segments, reading only what `previous` does not have.
+    pub(super) fn replace(
+        &mut self,
+        features: &[&RawValue],
+        segments: &[&RawValue],
+        previous: &Self,
+    ) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let known: AHashMap<u128, &Arc<Feature>> =
+            previous.features.values().map(|known| (known.fingerprint, known)).collect();
+        self.features.clear();
+        for raw in features {
+            match known.get(&fingerprint(raw)) {
+                Some(feature) => self.insert(Arc::clone(feature), &mut warnings),
+                None => match Feature::read(raw) {
+                    Ok(feature) => self.insert(Arc::new(feature), &mut warnings),
+                    Err(warning) => warnings.push(warning),
+                },
+            }
+        }
+        let known: AHashMap<u128, &Arc<Segment>> =
+            previous.segments.values().map(|known| (known.fingerprint, known)).collect();
+        self.segments.clear();
+        for raw in segments {
+            match known.get(&fingerprint(raw)) {
+                Some(segment) => {
+                    self.segments.insert(segment.id, Arc::clone(segment));
+                }
+                None => match Segment::read(raw) {
+                    Ok(segment) => {
+                        self.segments.insert(segment.id, Arc::new(segment));
+                    }
+                    Err(warning) => warnings.push(warning),
+                },
+            }
+        }
+        warnings
+    }
+
+    pub(super) fn insert(&mut self, feature: Arc<Feature>, warnings: &mut Vec<Warning>) {
+        warnings.extend(feature.warnings.iter().cloned());
+        self.features.insert(feature.name.clone(), feature);
+    }
+}
+
+fn fingerprint(raw: &RawValue) -> u128 {
+    xxh3_128(raw.get().as_bytes())
+}
+
+// === impl Strategy ===
+
+impl Strategy {
+    /// The text of a parameter. `None` when it is missing or null.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+// === impl Warning ===
+
+impl Warning {
+    pub(super) fn about(feature: &str, text: impl Into<String>) -> Self {
+        Self { feature: Some(feature.into()), text: text.into() }
+    }
+
+    pub(super) fn general(text: impl Into<String>) -> Self {
+        Self { feature: None, text: text.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.feature {
+            Some(feature) => write!(f, "feature `{feature}`: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Compiles payloads into plans, and on the second time only what changed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ahash::AHashMap;
+
+use super::{
+    Host, Plan, Projects,
+    definition::Patterns,
+    link::{Linker, Unit},
+    lower::{Lowered, lower},
+    values::ValueCache,
+};
+use crate::engine::model::{Feature, Features, Segment, Warning};
+
+/// Compiles what `projects` may see of `features`, from nothing.
+///
+/// Never fails: what cannot be compiled is off, and said so in the warnings, each of which names
+/// its flag. Flags outside `projects` are compiled only where a visible flag depends on them.
+pub fn compile(features: &Features, projects: &Projects, host: &Host) -> (Plan, Vec<Warning>) {
+    Compiler::new(host.clone()).compile(features, projects)
+}
+
+/// Compiles again and again, and does again only what changed.
+///
+/// A feature is lowered once for as long as it and its segments stay the same objects (see
+/// [`Features::parse_over`]), whatever the scopes that see it; the index of a slot's lists is built
+/// once for as long as the lists do. Linking is done each time: it copies.
+#[derive(Debug)]
+pub struct Compiler {
+    host: Host,
+    lowered: AHashMap<Box<str>, Known>,
+    values: ValueCache,
+    patterns: Patterns,
+}
+
+/// A feature as it was when it was lowered.
+#[derive(Debug)]
+struct Known {
+    feature: Arc<Feature>,
+    /// The segments it names; `None` for one that was not there.
+    segments: Vec<(i64, Option<Arc<Segment>>)>,
+    lowered: Arc<Lowered>,
+}
+
+// === impl Compiler ===
+
+impl Compiler {
+    /// Knows nothing yet.
+    pub fn new(host: Host) -> Self {
+        Self {
+            host,
+            lowered: AHashMap::new(),
+            values: ValueCache::default(),
+            patterns: Patterns::default(),
+        }
+    }
+
+    /// As [`compile()`], with what is known of earlier calls.
+    pub fn compile(&mut self, features: &Features, projects: &Projects) -> (Plan, Vec<Warning>) {
+        let sees = |feature: &Feature| projects.contains(&feature.project);
+        let visible = features.features.values().filter(|feature| sees(feature));
+        // Sorted and distinct, as everything that decides about bytes must be.
+        let hidden: BTreeMap<&str, &Arc<Feature>> = visible
+            .clone()
+            .flat_map(|feature| &feature.dependencies)
+            .filter_map(|parent| features.features.get(parent.parent.as_str()))
+            .filter(|parent| !sees(parent))
+            .map(|parent| (&*parent.name, parent))
+            .collect();
+
+        let mut warnings = Vec::new();
+        let mut units: Vec<Unit> = Vec::with_capacity(features.len());
+        for feature in visible.chain(hidden.values().copied()) {
+            let lowered = self.lower(feature, features);
+            warnings.extend(lowered.warnings.iter().cloned());
+            units.push((Arc::clone(feature), lowered));
+        }
+        let hidden = hidden.len();
+        let visible = units.len() - hidden;
+        let mut plan = Linker::new(&units, visible, &mut self.values).link();
+        plan.host = self.host.clone();
+        (plan, warnings)
+    }
+
+    /// Forgets what `features` no longer holds. What is still in use stays, and no plan changes.
+    pub fn forget_others(&mut self, features: &Features) {
+        self.lowered.retain(|name, known| {
+            features.features.get(name).is_some_and(|it| Arc::ptr_eq(it, &known.feature))
+        });
+        self.values.forget_unused();
+        self.patterns.forget_unused();
+    }
+
+    fn lower(&mut self, feature: &Arc<Feature>, features: &Features) -> Arc<Lowered> {
+        if let Some(known) = self.lowered.get(&feature.name)
+            && known.is_current(feature, features)
+        {
+            return Arc::clone(&known.lowered);
+        }
+        let lowered = Arc::new(lower(feature, &features.segments, &self.host, &mut self.patterns));
+        let ids = feature.strategies.iter().flat_map(|strategy| &strategy.segments);
+        let segments = ids.map(|id| (*id, features.segments.get(id).cloned())).collect();
+        let known = Known { feature: Arc::clone(feature), segments, lowered: Arc::clone(&lowered) };
+        self.lowered.insert(feature.name.clone(), known);
+        lowered
+    }
+}
+
+impl Known {
+    fn is_current(&self, feature: &Arc<Feature>, features: &Features) -> bool {
+        Arc::ptr_eq(&self.feature, feature)
+            && self.segments.iter().all(|(id, then)| match (then, features.segments.get(id)) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+                (None, None) => true,
+                _ => false,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;
