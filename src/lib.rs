@@ -4,3 +4,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod engine;
+pub mod snapshot;
+pub mod token;
