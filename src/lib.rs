@@ -3,6 +3,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod engine;
+pub mod health;
 pub mod snapshot;
+pub mod telemetry;
 pub mod token;
