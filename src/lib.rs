@@ -9,5 +9,8 @@ pub mod demo;
 pub mod engine;
 pub mod health;
 pub mod snapshot;
+pub mod sync;
 pub mod telemetry;
 pub mod token;
+pub mod upstream;
+pub mod usage;

@@ -1,0 +1,259 @@
+//! What is known: flags by environment, plans by scope, grants by token; and their publication.
+//!
+//! Everything that can fail happens before anything is replaced: a payload that cannot be compiled
+//! leaves the catalog, and with it every reader, as it was.
+
+use std::sync::Arc;
+
+use ahash::{AHashMap, AHashSet};
+
+use super::guard::guarded;
+use crate::{
+    engine::{Compiler, Features, Host, PayloadError, Plan, Warning},
+    snapshot::{Grant, Publisher},
+    telemetry,
+    token::{Kind, Scope, Token},
+};
+
+/// How many warnings of one payload are logged one by one.
+const MAX_LOGGED_WARNINGS: usize = 50;
+
+/// Which flags an environment's name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum World {
+    /// All to the same: there is one upstream token, or one file.
+    One,
+    /// Each to its own.
+    ByEnvironment,
+}
+
+/// Who delivers: the position of a source in the order in which payloads are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartId(usize);
+
+/// Holds the last good state, and the only [`Publisher`].
+// No `Debug`: it would print the tokens that are granted.
+pub(super) struct Catalog {
+    publisher: Publisher,
+    world: World,
+    /// One for each environment: flags of one name differ between them.
+    compilers: AHashMap<Box<str>, Compiler>,
+    host: Host,
+    parts: Vec<Part>,
+    /// The parts of each environment as one.
+    merged: AHashMap<Box<str>, Arc<Features>>,
+    plans: AHashMap<Scope, Arc<Plan>>,
+    grants: AHashMap<Box<str>, (Kind, Scope)>,
+    /// What was logged of the payloads that are current, by environment.
+    warned: AHashMap<Box<str>, AHashSet<Warning>>,
+    /// Whether every source that will be needed is in `parts`.
+    complete: bool,
+    /// INVARIANT: once true, never false again.
+    ready: bool,
+}
+
+/// A payload that is no good. The one before it stays.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadPayload {
+    #[error("the payload cannot be read: {0}")]
+    Unreadable(#[from] PayloadError),
+    #[error("our engine fails on the payload: this is a bug in offleash")]
+    Panicked,
+}
+
+#[derive(Debug)]
+struct Part {
+    environment: Box<str>,
+    delivered: Option<Delivered>,
+}
+
+#[derive(Clone, Debug)]
+struct Delivered {
+    features: Arc<Features>,
+    warnings: Vec<Warning>,
+}
+
+/// One environment compiled anew, not yet in force.
+struct Compiled {
+    merged: Arc<Features>,
+    plans: Vec<(Scope, Arc<Plan>)>,
+    warnings: AHashSet<Warning>,
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    pub(super) fn new(publisher: Publisher, world: World, host: Host) -> Self {
+        Self {
+            publisher,
+            world,
+            compilers: AHashMap::new(),
+            host,
+            parts: Vec::new(),
+            merged: AHashMap::new(),
+            plans: AHashMap::new(),
+            grants: AHashMap::new(),
+            warned: AHashMap::new(),
+            complete: false,
+            ready: false,
+        }
+    }
+
+    /// Makes room for a source of `environment`; readiness waits for it.
+    pub(super) fn expect_part(&mut self, environment: &str) -> PartId {
+        let environment = self.realm(environment).into();
+        self.parts.push(Part { environment, delivered: None });
+        PartId(self.parts.len() - 1)
+    }
+
+    /// Says whether every source that will be needed was announced.
+    pub(super) fn set_complete(&mut self, complete: bool) {
+        self.complete = complete;
+    }
+
+    /// Whether a source for `environment` was announced, whether or not it delivered yet.
+    pub(super) fn expects(&self, environment: &str) -> bool {
+        self.parts.iter().any(|part| &*part.environment == self.realm(environment))
+    }
+
+    pub(super) fn grants(&self, token: &str) -> bool {
+        self.grants.contains_key(token)
+    }
+
+    /// Parses and compiles `json` for every scope in use, and takes it in place of what `part`
+    /// delivered before. Returns how many flags it holds. Nobody sees it before
+    /// [`Catalog::publish`].
+    ///
+    /// # Errors
+    /// When the payload is no good. Nothing was changed.
+    pub(super) fn deliver(&mut self, part: PartId, json: &[u8]) -> Result<usize, BadPayload> {
+        let Some(slot) = self.parts.get(part.0) else { return Ok(0) };
+        let environment = slot.environment.clone();
+        let previous = slot.delivered.as_ref().map(|it| Arc::clone(&it.features));
+        let previous = previous.unwrap_or_default();
+        let (features, warnings) =
+            guarded(|| Features::parse_over(json, &previous)).ok_or(BadPayload::Panicked)??;
+        let flags = features.len();
+        let delivered = Delivered { features: Arc::new(features), warnings };
+        let compiled = self.compile(&environment, part, &delivered).ok_or(BadPayload::Panicked)?;
+
+        if let Some(slot) = self.parts.get_mut(part.0) {
+            slot.delivered = Some(delivered);
+        }
+        let world = self.world;
+        self.plans.retain(|scope, _| realm(world, &scope.environment) != &*environment);
+        self.plans.extend(compiled.plans);
+        if let Some(compiler) = self.compilers.get_mut(&environment) {
+            compiler.forget_others(&compiled.merged);
+        }
+        self.merged.insert(environment.clone(), compiled.merged);
+        self.warn(&environment, &compiled.warnings);
+        self.warned.insert(environment, compiled.warnings);
+        Ok(flags)
+    }
+
+    /// Lets `token` in. Its plan is compiled if nobody else has it yet.
+    pub(super) fn grant(&mut self, token: &Token, kind: Kind, scope: Scope) {
+        let environment: Box<str> = self.realm(&scope.environment).into();
+        if let Some(features) = self.merged.get(&environment)
+            && !self.plans.contains_key(&scope)
+        {
+            let compiler = compiler(&mut self.compilers, &self.host, &environment);
+            // What outlives a panic in a compiler is its memory, and that takes in whole results only.
+            match guarded(|| compiler.compile(features, &scope.projects)) {
+                Some((plan, warnings)) => {
+                    self.plans.insert(scope.clone(), Arc::new(plan));
+                    let warnings = warnings.into_iter().collect();
+                    self.warn(&environment, &warnings);
+                    self.warned.entry(environment).or_default().extend(warnings);
+                }
+                None => tracing::error!("{}", BadPayload::Panicked),
+            }
+        }
+        self.grants.insert(token.secret().into(), (kind, scope));
+    }
+
+    /// Lets `token` in no more.
+    pub(super) fn revoke(&mut self, token: &Token) {
+        self.grants.remove(token.secret());
+    }
+
+    /// Publishes all that was delivered, granted and revoked as one snapshot.
+    pub(super) fn publish(&mut self) {
+        let was_ready = self.ready;
+        self.ready |= self.complete && self.parts.iter().all(|part| part.delivered.is_some());
+        let grants = self.grants.iter().map(|(token, (kind, scope))| {
+            let plan = self.plans.get(scope).cloned();
+            (token.clone(), Grant { kind: *kind, scope: scope.clone(), plan })
+        });
+        let version = self.publisher.publish(grants.collect(), self.ready);
+        tracing::debug!(snapshot.version = version, ready = self.ready, "published");
+        if self.ready && !was_ready {
+            tracing::info!(target: telemetry::START, "ready: evaluations work from now on");
+        }
+    }
+
+    fn realm<'a>(&self, environment: &'a str) -> &'a str {
+        realm(self.world, environment)
+    }
+
+    /// Compiles `environment` as it will be when `part` has `delivered`.
+    fn compile(&mut self, environment: &str, part: PartId, news: &Delivered) -> Option<Compiled> {
+        let parts = self.parts.iter().enumerate().filter_map(|(at, it)| {
+            let delivered = if at == part.0 { Some(news) } else { it.delivered.as_ref() };
+            delivered.filter(|_| &*it.environment == environment)
+        });
+        let parts: Vec<&Delivered> = parts.collect();
+        let merged = match parts.as_slice() {
+            [only] => Arc::clone(&only.features),
+            several => {
+                Arc::new(guarded(|| Features::merge(several.iter().map(|it| &*it.features)))?)
+            }
+        };
+        let mut warnings: AHashSet<Warning> =
+            parts.iter().flat_map(|it| it.warnings.iter().cloned()).collect();
+        let scopes = self.grants.values().map(|(_, scope)| scope);
+        let scopes = scopes.filter(|scope| self.realm(&scope.environment) == environment);
+        let scopes: AHashSet<&Scope> = scopes.collect();
+        let compiler = compiler(&mut self.compilers, &self.host, environment);
+        let mut plans = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            let (plan, found) = guarded(|| compiler.compile(&merged, &scope.projects))?;
+            warnings.extend(found);
+            plans.push((scope.clone(), Arc::new(plan)));
+        }
+        Some(Compiled { merged, plans, warnings })
+    }
+
+    /// Logs what of `warnings` was not logged for the payload before.
+    fn warn(&self, environment: &str, warnings: &AHashSet<Warning>) {
+        let old = self.warned.get(environment);
+        let mut news: Vec<&Warning> =
+            warnings.iter().filter(|it| !old.is_some_and(|old| old.contains(it))).collect();
+        news.sort_unstable();
+        for warning in news.iter().take(MAX_LOGGED_WARNINGS) {
+            let flag = warning.feature.as_deref().unwrap_or_default();
+            tracing::warn!(flag.name = flag, environment, "{warning}");
+        }
+        let more = news.len().saturating_sub(MAX_LOGGED_WARNINGS);
+        if more > 0 {
+            tracing::warn!(environment, "{more} more warnings of this payload");
+        }
+    }
+}
+
+/// The compiler of `environment`, which is new if nothing was compiled for it yet.
+fn compiler<'a>(
+    compilers: &'a mut AHashMap<Box<str>, Compiler>,
+    host: &Host,
+    environment: &str,
+) -> &'a mut Compiler {
+    compilers.entry(environment.into()).or_insert_with(|| Compiler::new(host.clone()))
+}
+
+fn realm(world: World, environment: &str) -> &str {
+    match world {
+        World::One => "",
+        World::ByEnvironment => environment,
+    }
+}

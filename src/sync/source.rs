@@ -1,0 +1,188 @@
+//! One source: a token that upstream is asked with, and what came of it.
+
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
+
+use super::{
+    catalog::{BadPayload, Catalog, PartId},
+    guard::guarded,
+    machine::{Event, Machine, Policy, Say, Trouble},
+};
+use crate::{
+    token::{Scope, Token},
+    upstream::{Fetched, UpstreamError},
+};
+
+/// A token that upstream is asked with.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) token: Token,
+    pub(super) scope: Scope,
+    pub(super) machine: Machine,
+    /// The next poll, where one is scheduled.
+    pub(super) timer: Option<actix::SpawnHandle>,
+    part: PartId,
+    state: Polling,
+    /// Of the payload that is being served.
+    tag: Option<HeaderValue>,
+    hash: Option<u128>,
+    flags: usize,
+    /// When upstream last confirmed what is being served, on the machine's clock.
+    confirmed_at: Duration,
+}
+
+/// Whether upstream is being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Polling {
+    Idle,
+    Busy,
+}
+
+/// What came of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    /// When to ask again.
+    pub(super) ask_at: Duration,
+    /// Whether there is something new for the readers.
+    pub(super) published: bool,
+}
+
+/// Why an answer was no good.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Payload(#[from] BadPayload),
+    #[error("taking in the payload ended in a panic: this is a bug in offleash")]
+    Panicked,
+}
+
+/// What kind of trouble it is when upstream answers nothing, or an error.
+pub(super) fn trouble(err: &UpstreamError) -> Trouble {
+    match err {
+        UpstreamError::Status { .. } => Trouble::Status,
+        UpstreamError::TooLarge | UpstreamError::Unreadable => Trouble::Unreadable,
+        UpstreamError::Unreachable(_)
+        | UpstreamError::TimedOut(_)
+        | UpstreamError::Broken(_)
+        | UpstreamError::Truncated { .. }
+        | UpstreamError::Redirected(_)
+        | UpstreamError::Circle
+        | UpstreamError::Panicked => Trouble::Unreachable,
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn event(&self) -> Event {
+        match self {
+            Self::Upstream(err) if matches!(err.status(), Some(401 | 403)) => Event::Refused,
+            Self::Upstream(err) => Event::Failed(trouble(err), err.retry_after()),
+            Self::Payload(_) | Self::Panicked => Event::Failed(Trouble::Unreadable, None),
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    pub(super) fn new((token, scope): (Token, Scope), part: PartId, policy: Policy) -> Self {
+        Self {
+            token,
+            scope,
+            machine: Machine::new(policy),
+            timer: None,
+            part,
+            state: Polling::Idle,
+            tag: None,
+            hash: None,
+            flags: 0,
+            confirmed_at: Duration::ZERO,
+        }
+    }
+
+    /// What to ask with. `None`: upstream is being asked already.
+    pub(super) fn begin(&mut self) -> Option<(Token, Option<HeaderValue>)> {
+        if self.state == Polling::Busy {
+            return None;
+        }
+        self.state = Polling::Busy;
+        Some((self.token.clone(), self.tag.clone()))
+    }
+
+    /// Takes upstream's answer, publishes what is new in it, and logs a change of state.
+    pub(super) fn take(
+        &mut self,
+        result: Result<Fetched, UpstreamError>,
+        catalog: &mut Catalog,
+        (now, dice): (Duration, f64),
+    ) -> Outcome {
+        self.state = Polling::Idle;
+        let taken = guarded(|| self.deliver(result, catalog)).unwrap_or(Err(Failure::Panicked));
+        let event = taken.as_ref().map_or_else(Failure::event, |event| *event);
+        let step = self.machine.step(event, now, dice);
+        if taken.is_ok() {
+            self.confirmed_at = now;
+        }
+        self.say(step.say, taken.err(), now);
+        Outcome { ask_at: step.ask_at, published: event == Event::Fetched }
+    }
+
+    fn deliver(
+        &mut self,
+        result: Result<Fetched, UpstreamError>,
+        catalog: &mut Catalog,
+    ) -> Result<Event, Failure> {
+        let Fetched::Payload { body, etag } = result? else { return Ok(Event::Unchanged) };
+        let hash = Some(xxhash_rust::xxh3::xxh3_128(&body));
+        if hash != self.hash {
+            self.flags = catalog.deliver(self.part, &body)?;
+            catalog.publish();
+            // INVARIANT: our tag and hash are of what is served, whatever panics before.
+            self.hash = hash;
+            self.tag = etag;
+            return Ok(Event::Fetched);
+        }
+        self.tag = etag;
+        Ok(Event::Unchanged)
+    }
+
+    fn say(&self, say: Option<Say>, failure: Option<Failure>, now: Duration) {
+        let (flags, environment) = (self.flags, &*self.scope.environment);
+        match (say, failure) {
+            (Some(Say::Synchronized), _) => {
+                tracing::info!(flags, environment, "synchronized with upstream: {flags} flags");
+            }
+            (Some(Say::Recovered(tries)), _) => tracing::warn!(
+                flags,
+                environment,
+                "synchronized with upstream again after {tries} failures: {flags} flags"
+            ),
+            (Some(Say::Refused), Some(failure)) => tracing::error!(
+                environment,
+                "upstream refuses our token: {failure}; {}; asking again with back-off",
+                self.keeping(now)
+            ),
+            (Some(_), Some(failure)) => {
+                tracing::warn!(
+                    environment,
+                    "no flags from upstream: {failure}; {}",
+                    self.keeping(now)
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// What is being served meanwhile.
+    fn keeping(&self, now: Duration) -> String {
+        if !self.machine.has_delivered() {
+            return "nothing to serve yet".to_owned();
+        }
+        let age = now.saturating_sub(self.confirmed_at).as_secs();
+        format!("still serving the {} flags of {age} s ago", self.flags)
+    }
+}
