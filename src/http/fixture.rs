@@ -1,0 +1,36 @@
+//! What unit tests of several modules need.
+
+use crate::config::{Cors, EdgeSurface, Origins, ProxySurface, Surfaces, TrustProxy};
+
+/// Both predecessors' defaults.
+pub(super) fn surfaces() -> Surfaces {
+    Surfaces {
+        proxy: ProxySurface {
+            base_path: String::new(),
+            key_header: "authorization".to_owned(),
+            all_endpoint: true,
+            app_name: "unleash-proxy".to_owned(),
+            environment: None,
+        },
+        edge: EdgeSurface {
+            base_path: String::new(),
+            token_header: "authorization".to_owned(),
+            all_endpoint: true,
+        },
+        cors: cors(),
+        trust_proxy: TrustProxy::Nobody,
+        body_limit: 102_400,
+    }
+}
+
+pub(super) fn cors() -> Cors {
+    Cors {
+        origin: Origins::Any,
+        methods: "GET, POST".to_owned(),
+        allowed_headers: None,
+        exposed_headers: "ETag".to_owned(),
+        credentials: false,
+        max_age_seconds: 172_800,
+        preflight_status: 204,
+    }
+}

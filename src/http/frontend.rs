@@ -1,0 +1,68 @@
+//! `/api/frontend…` and `/api/proxy…`, as Unleash Edge answers them (unleash-edge.md 1.2).
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Bytes};
+
+use super::{
+    answer, auth,
+    body::{self, BodyFault},
+    context::Completion,
+    error::Problem,
+    json, query,
+    route::Surface,
+    worker::{Desk, Worker, now_millis},
+};
+use crate::engine::Show;
+
+const SURFACE: Surface = Surface::Edge;
+
+/// Answers the lists.
+///
+/// # Errors
+///
+/// A bad token before a bad request.
+pub(super) async fn list(
+    worker: &Worker,
+    request: &HttpRequest,
+    body: Result<Bytes, BodyFault>,
+    show: Show,
+) -> Result<HttpResponse, Problem> {
+    let token = auth::token(request.headers(), &worker.headers.edge, SURFACE);
+    worker.admitting(token, || decide(worker, request, &body, token, show)).await
+}
+
+fn decide(
+    worker: &Worker,
+    request: &HttpRequest,
+    body: &Result<Bytes, BodyFault>,
+    token: Option<&str>,
+    show: Show,
+) -> Result<HttpResponse, Problem> {
+    let mut desk = worker.desk.borrow_mut();
+    let Desk { reader, context, scratch, draws, buffers, text, body_bytes, .. } = &mut *desk;
+    let grant = auth::frontend(reader.current(), token)?;
+    let plan = grant.plan.as_deref().ok_or(Problem::NoFlags)?;
+    let mut writer = context.start(plan, now_millis(), draws.next());
+    if *request.method() == Method::POST {
+        json::read_edge(admit_body(request, body)?, &mut writer)?;
+    } else {
+        query::read(request.query_string(), SURFACE, &mut writer, buffers)
+            .map_err(Problem::Query)?;
+    }
+    let trust = &worker.surfaces.trust_proxy;
+    Completion { request, trust, draws, text }.edge(&mut writer);
+    let answer = plan.evaluate_all(context, scratch, show);
+    Ok(answer::respond(request, SURFACE, &answer, body_bytes))
+}
+
+fn admit_body<'b>(
+    request: &HttpRequest,
+    body: &'b Result<Bytes, BodyFault>,
+) -> Result<&'b Bytes, Problem> {
+    if !body::is_edge_json(request.headers()) {
+        return Err(Problem::ContentType);
+    }
+    if !body::is_plain(request.headers()) {
+        return Err(Problem::ContentEncoding);
+    }
+    body.as_ref().map_err(|&fault| fault.into())
+}

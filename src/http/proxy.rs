@@ -1,0 +1,154 @@
+//! `{base}/proxy…`, as the Unleash Proxy answers it (unleash-proxy.md 1).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{CONTENT_TYPE, HeaderValue},
+    },
+    web::Bytes,
+};
+
+use super::{
+    answer, auth,
+    body::{self, BodyFault, Encoding},
+    context::{Completion, Session},
+    error::Problem,
+    json, query,
+    route::Surface,
+    worker::{Desk, Worker, now_millis},
+};
+use crate::{
+    config::ProxySurface,
+    engine::{Plan, Profile, Show},
+    snapshot::Snapshot,
+};
+
+const SURFACE: Surface = Surface::Proxy;
+/// An answer to names is at most this large, in bytes.
+const NAMED_ANSWER: usize = 16 << 20;
+
+/// Lets a body in, decompressed, or refuses it. Whatever stands below `{base}/proxy` passes here
+/// first, what nobody has there too (unleash-proxy.md 1.2, 1.5, 1.6).
+///
+/// # Errors
+///
+/// A wrong content type, a wrong encoding, a body that did not arrive whole or is over `limit`
+/// bytes, and on methods that do not read it, what is no JSON.
+pub(super) fn admit_body(
+    request: &HttpRequest,
+    body: Result<Bytes, BodyFault>,
+    limit: usize,
+) -> Result<Bytes, Problem> {
+    let headers = request.headers();
+    let arrived = body.as_ref().map_or(true, |body| !body.is_empty());
+    if !body::is_announced(headers, request.head().version, arrived) {
+        return Ok(body?);
+    }
+    if !body::is_proxy_json(headers) {
+        return Err(Problem::ContentType);
+    }
+    let encoding = Encoding::find(headers).ok_or(Problem::ContentEncoding)?;
+    let body = encoding.decode(body?, limit)?;
+    if *request.method() != Method::POST {
+        json::check(&body)?;
+    }
+    Ok(body)
+}
+
+/// Answers the lists, of everything or of the toggles the body names.
+///
+/// # Errors
+///
+/// In the order of unleash-proxy.md 1.2: a bad request, not ready, a bad key, `/all` disabled.
+pub(super) async fn list(
+    worker: &Worker,
+    request: &HttpRequest,
+    body: Result<Bytes, BodyFault>,
+    show: Show,
+) -> Result<HttpResponse, Problem> {
+    let body = body?;
+    let token = auth::token(request.headers(), &worker.headers.proxy, SURFACE);
+    worker.admitting(token, || decide(worker, request, &body, token, show)).await
+}
+
+/// `ok` once an evaluation works.
+pub(super) fn health(worker: &Worker) -> Result<HttpResponse, Problem> {
+    if !worker.is_ready() {
+        return Err(Problem::NotReady);
+    }
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, html)).body("ok"))
+}
+
+fn decide(
+    worker: &Worker,
+    request: &HttpRequest,
+    body: &[u8],
+    token: Option<&str>,
+    show: Show,
+) -> Result<HttpResponse, Problem> {
+    let mut desk = worker.desk.borrow_mut();
+    let Desk { reader, context, scratch, draws, buffers, text, body_bytes, empty } = &mut *desk;
+    let surface = &worker.surfaces.proxy;
+    let allowed = allow(surface, reader.current(), token, show);
+    // A bad request is refused as one even where nobody may ask, so it is read in any case.
+    let plan = allowed.as_ref().map_or(&*empty, |(plan, _)| *plan);
+
+    let mut writer = context.start(plan, now_millis(), draws.next());
+    let names = match *request.method() {
+        Method::POST => json::read_proxy(body, &mut writer)?,
+        _ => {
+            query::read(request.query_string(), SURFACE, &mut writer, buffers)
+                .map_err(Problem::Query)?;
+            Vec::new()
+        }
+    };
+    let (plan, environment) = allowed?;
+    // HEAD's query is validated, but evaluated with nothing (unleash-proxy.md 1.3).
+    if *request.method() == Method::HEAD {
+        writer = context.start(plan, now_millis(), draws.next());
+    }
+    let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
+    let trust = &worker.surfaces.trust_proxy;
+    Completion { request, trust, draws, text }.proxy(&mut writer, surface, session);
+    if names.is_empty() {
+        let answer = plan.evaluate_all(context, scratch, show);
+        return Ok(answer::respond(request, SURFACE, &answer, body_bytes));
+    }
+    let answer = plan.evaluate_named(context, scratch, &names);
+    // A name may come again and again, and its flag may have a payload of any size.
+    if answer.bytes_at_most(Profile::Proxy) > NAMED_ANSWER {
+        return Err(Problem::AnswerTooLarge { limit: NAMED_ANSWER });
+    }
+    // Its size says nothing about the next list's.
+    let response = answer::respond(request, SURFACE, &answer, &mut 0);
+    if worker.usage.is_on() {
+        // Decided once more, by the same draw: answers do not say who was on.
+        let evaluated = names.iter().map(|name| {
+            let flag = plan.flag(name);
+            let is_on = |flag| plan.evaluate_one(flag, context, scratch).enabled;
+            (&**name, flag.is_some_and(is_on))
+        });
+        worker.usage.evaluated(environment, evaluated);
+    }
+    Ok(response)
+}
+
+/// The plan to answer from, and the environment it is of, once nothing but a bad request can stop it.
+fn allow<'s>(
+    surface: &ProxySurface,
+    snapshot: &'s Snapshot,
+    token: Option<&str>,
+    show: Show,
+) -> Result<(&'s Plan, &'s str), Problem> {
+    if !snapshot.ready {
+        return Err(Problem::NotReady);
+    }
+    let grant = auth::frontend(snapshot, token)?;
+    let plan = grant.plan.as_deref().ok_or(Problem::NoFlags)?;
+    if show == Show::All && !surface.all_endpoint {
+        return Err(Problem::AllDisabled);
+    }
+    Ok((plan, &grant.scope.environment))
+}

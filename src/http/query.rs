@@ -1,0 +1,205 @@
+//! A query string, straight into a context (unleash-proxy.md 1.7 and 1.8, unleash-edge.md 1.2).
+
+use super::{
+    context::{Entries, Field, write_field},
+    invalid::Invalid,
+    route::Surface,
+};
+
+/// Pairs beyond this many are ignored.
+const PAIRS: usize = 1000;
+/// Up to this index a list stays a list; a greater one is an object's key.
+const LAST_INDEX: u32 = 1000;
+
+/// Memory for decoding, kept between requests.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// A decoded parameter name.
+#[derive(Debug, PartialEq, Eq)]
+enum Name<'n> {
+    Plain(&'n str),
+    /// `outer[inner]`.
+    Inner {
+        outer: &'n str,
+        inner: &'n str,
+    },
+    /// `outer[…][…]`: an object inside an object, which no context can hold.
+    Nested {
+        outer: &'n str,
+    },
+}
+
+/// What was seen of the declared parameters, for validation.
+#[derive(Debug, Default)]
+struct Seen {
+    /// One bit for each field.
+    fields: u8,
+    /// A property with a name, which makes `properties` an object.
+    named: bool,
+    /// A property with an index or nothing in its brackets, which alone makes a list.
+    indexed: bool,
+    invalid: Option<Invalid>,
+}
+
+/// Writes the entries of `query` (without its question mark) to `entries`.
+///
+/// Of a parameter that is given twice the last wins. Names nobody wants are skipped undecoded.
+///
+/// # Errors
+///
+/// On the Proxy's surface, what its schema forbids; on Edge's, `properties` that are no object.
+pub(super) fn read<E: Entries>(
+    query: &str,
+    surface: Surface,
+    entries: &mut E,
+    buffers: &mut Buffers,
+) -> Result<(), Invalid> {
+    let mut seen = Seen::default();
+    for pair in query.split('&').take(PAIRS).filter(|pair| !pair.is_empty()) {
+        let (name, value) = split(pair);
+        let name = Name::parse(decode(name, &mut buffers.name));
+        seen.look_at(&name, surface);
+        match name {
+            Name::Plain(name) => match Field::find(name) {
+                Some(Field::Properties) => {}
+                Some(field) => {
+                    write_field(entries, surface, field, decode(value, &mut buffers.value));
+                }
+                None if entries.wants(name) => {
+                    entries.top(name, decode(value, &mut buffers.value));
+                }
+                None => {}
+            },
+            Name::Inner { outer: "properties", inner } if entries.wants(inner) => {
+                entries.property(inner, decode(value, &mut buffers.value));
+            }
+            Name::Inner { .. } | Name::Nested { .. } => {}
+        }
+    }
+    seen.verdict(surface)
+}
+
+// === impl Name ===
+
+impl<'n> Name<'n> {
+    fn parse(name: &'n str) -> Self {
+        let Some((outer, rest)) = name.split_once('[') else { return Self::Plain(name) };
+        if outer.is_empty() {
+            return Self::Plain(name);
+        }
+        match rest.split_once(']') {
+            Some((_, rest)) if rest.starts_with('[') => Self::Nested { outer },
+            Some((inner, _)) => Self::Inner { outer, inner },
+            None => Self::Plain(name),
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn look_at(&mut self, name: &Name<'_>, surface: Surface) {
+        let problem = match *name {
+            Name::Plain("properties") => Some(Field::Properties),
+            Name::Plain(name) if surface == Surface::Proxy => {
+                Field::find(name).filter(|&field| self.repeats(field))
+            }
+            Name::Plain(_) => None,
+            Name::Inner { outer: "properties", inner } => {
+                match is_index(inner) {
+                    true => self.indexed = true,
+                    false => self.named = true,
+                }
+                None
+            }
+            Name::Nested { outer: "properties" } => {
+                self.named = true;
+                None
+            }
+            Name::Inner { outer, .. } | Name::Nested { outer } => {
+                Field::find(outer).filter(|_| surface == Surface::Proxy)
+            }
+        };
+        // The Proxy's schema does not know the parameter `environment`.
+        if let Some(field) = problem.filter(|&field| field != Field::Environment) {
+            Invalid::Query(field).note(&mut self.invalid);
+        }
+    }
+
+    fn repeats(&mut self, field: Field) -> bool {
+        let bit = 1 << field as u8;
+        let repeated = self.fields & bit != 0;
+        self.fields |= bit;
+        repeated
+    }
+
+    fn verdict(mut self, surface: Surface) -> Result<(), Invalid> {
+        if surface == Surface::Proxy && self.indexed && !self.named {
+            Invalid::Query(Field::Properties).note(&mut self.invalid);
+        }
+        self.invalid.map_or(Ok(()), Err)
+    }
+}
+
+/// Splits at the first `=` outside of the name's brackets; without one the value is empty.
+fn split(pair: &str) -> (&str, &str) {
+    let Some((name, value)) = pair.split_once('=') else { return (pair, "") };
+    let open = name.contains('[') || name.contains("%5B") || name.contains("%5b");
+    let closed = || name.contains(']') || name.contains("%5D") || name.contains("%5d");
+    if open && !closed() {
+        for close in ["]=", "%5D=", "%5d="] {
+            if let Some(at) = pair.find(close)
+                && let Some((name, value)) = pair.split_at_checked(at + close.len())
+            {
+                return (name.strip_suffix('=').unwrap_or(name), value);
+            }
+        }
+    }
+    (name, value)
+}
+
+/// `+` is a space and `%XX` a byte of UTF-8. A text with any escape that cannot be decoded keeps
+/// them all.
+fn decode<'t>(raw: &'t str, buffer: &'t mut Vec<u8>) -> &'t str {
+    if memchr::memchr2(b'%', b'+', raw.as_bytes()).is_none() {
+        return raw;
+    }
+    if !unescape(raw.as_bytes(), buffer) || std::str::from_utf8(buffer).is_err() {
+        buffer.clear();
+        buffer.extend(raw.bytes().map(plus_to_space));
+    }
+    std::str::from_utf8(buffer).unwrap_or(raw)
+}
+
+/// Returns whether every escape was one.
+fn unescape(raw: &[u8], buffer: &mut Vec<u8>) -> bool {
+    let mut bytes = raw.iter().copied();
+    buffer.clear();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            buffer.push(plus_to_space(byte));
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let (Some(high), Some(low)) = (digit(), digit()) else { return false };
+        buffer.extend(u8::try_from(high * 16 + low));
+    }
+    true
+}
+
+fn plus_to_space(byte: u8) -> u8 {
+    if byte == b'+' { b' ' } else { byte }
+}
+
+/// Whether a bracket's content makes a list: nothing, or an index in plain decimal.
+fn is_index(inner: &str) -> bool {
+    let plain = inner == "0" || !inner.starts_with(['0', '+']);
+    inner.is_empty() || plain && inner.parse::<u32>().is_ok_and(|index| index <= LAST_INDEX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! What one worker keeps: nothing in it is shared with another thread but what never changes.
+
+use std::{
+    cell::RefCell,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix_web::http::header::HeaderName;
+
+use super::{
+    auth::{Admit, judge},
+    cors::Cors,
+    error::Problem,
+    query::Buffers,
+};
+use crate::{
+    config::Surfaces,
+    engine::{Context, Features, Host, Plan, Projects, Scratch, compile},
+    snapshot::{Reader, Subscriber},
+    usage::{self, Recorder},
+};
+
+/// How often an idle worker looks for a newer snapshot, so that it pins no old one, and hands on
+/// what it counted.
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+
+/// One worker's state.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) surfaces: Arc<Surfaces>,
+    pub(super) cors: Cors,
+    pub(super) headers: TokenHeaders,
+    /// `None` where callers' tokens are not validated upstream.
+    admit: Option<Admit>,
+    pub(super) usage: Recorder,
+    // INVARIANT: never borrowed across an await; requests of one worker interleave there.
+    pub(super) desk: RefCell<Desk>,
+}
+
+/// What a request works with while it is decided.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) reader: Reader,
+    pub(super) context: Context,
+    pub(super) scratch: Scratch,
+    pub(super) draws: Draws,
+    pub(super) buffers: Buffers,
+    pub(super) text: String,
+    /// Size of the last body, a good guess at the next one's.
+    pub(super) body_bytes: usize,
+    /// A plan that asks for nothing, to validate requests against which have no other.
+    pub(super) empty: Plan,
+}
+
+/// The headers that carry tokens.
+#[derive(Clone, Debug)]
+pub(super) struct TokenHeaders {
+    pub(super) proxy: HeaderName,
+    pub(super) edge: HeaderName,
+}
+
+/// A worker's own source of random numbers: cheap, and not for secrets.
+#[derive(Debug)]
+pub(super) struct Draws(u64);
+
+// === impl Worker ===
+
+impl Worker {
+    /// # Errors
+    ///
+    /// `InvalidInput` where the configuration has texts that no header can carry.
+    pub(super) fn new(
+        surfaces: Arc<Surfaces>,
+        subscriber: &Subscriber,
+        admit: Option<Admit>,
+        usage: &usage::Handle,
+    ) -> io::Result<Rc<Self>> {
+        let cors = Cors::new(&surfaces.cors).map_err(invalid)?;
+        let headers = TokenHeaders::new(&surfaces)?;
+        let desk = RefCell::new(Desk {
+            reader: subscriber.reader(),
+            context: Context::new(),
+            scratch: Scratch::new(),
+            draws: Draws::new(),
+            buffers: Buffers::default(),
+            text: String::new(),
+            body_bytes: 0,
+            empty: compile(&Features::default(), &Projects::All, &Host::default()).0,
+        });
+        let usage = usage.recorder(&surfaces.proxy.app_name);
+        Ok(Rc::new(Self { surfaces, cors, headers, admit, usage, desk }))
+    }
+
+    /// Does `attempt`, once more after upstream has admitted the token where only that is missing.
+    pub(super) async fn admitting<T>(
+        &self,
+        token: Option<&str>,
+        mut attempt: impl FnMut() -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        match (attempt(), &self.admit, token) {
+            (Err(Problem::TokenUnknown), Some(admit), Some(token)) => {
+                judge(admit.ask(token).await)?;
+                attempt()
+            }
+            (result, ..) => result,
+        }
+    }
+
+    /// Whether an evaluation works, by the newest snapshot.
+    pub(super) fn is_ready(&self) -> bool {
+        self.desk.borrow_mut().reader.current().ready
+    }
+}
+
+/// Renews the worker's snapshot, and hands its counts on, for as long as the worker is there.
+pub(super) async fn renew(worker: Weak<Worker>) {
+    loop {
+        actix_rt::time::sleep(RENEWED_EVERY).await;
+        let Some(worker) = worker.upgrade() else { return };
+        let _ = worker.desk.borrow_mut().reader.current();
+        worker.usage.flush();
+    }
+}
+
+/// Unix milliseconds; the house's only clock on the read path.
+pub(super) fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+// === impl TokenHeaders ===
+
+impl TokenHeaders {
+    fn new(surfaces: &Surfaces) -> io::Result<Self> {
+        let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).map_err(invalid);
+        Ok(Self {
+            proxy: name(&surfaces.proxy.key_header)?,
+            edge: name(&surfaces.edge.token_header)?,
+        })
+    }
+}
+
+// === impl Draws ===
+
+impl Draws {
+    fn new() -> Self {
+        // The standard library's hasher is keyed by the system's randomness.
+        Self(RandomState::new().hash_one(0))
+    }
+
+    // SplitMix64: one addition and two multiplications a number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn invalid(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_differ_from_each_other_and_between_workers() {
+        let (mut one, mut other) = (Draws::new(), Draws::new());
+        let drawn: std::collections::HashSet<u64> =
+            (0..1000).flat_map(|_| [one.next(), other.next()]).collect();
+        assert_eq!(drawn.len(), 2000);
+    }
+
+    #[test]
+    fn the_clock_is_the_systems() {
+        // 2020-01-01 and 2100-01-01.
+        assert!((1_577_836_800_000..4_102_444_800_000).contains(&now_millis()));
+    }
+}
