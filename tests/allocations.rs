@@ -1,0 +1,134 @@
+//! What the engine asks of the allocator: nothing, once it has seen its traffic.
+//!
+//! The counting allocator counts per thread, so that tests beside each other do not disturb.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, and each test crate uses its part of the support"
+)]
+
+#[path = "../benches/support/engines.rs"]
+mod engines;
+#[path = "../benches/support/payload.rs"]
+mod payload;
+
+use allocation_counter::{AllocationInfo, measure};
+use engines::{Fields, Ours};
+use offleash::engine::{Features, Host, Plan, Profile, Projects, Show, compile};
+use payload::{Listed, Spelling};
+
+const FLAGS: usize = 1_000;
+const CONTEXTS: usize = 1_000;
+const SEED: u64 = 7;
+
+/// What `work` allocates when it is done again after all contexts have been seen.
+fn after_warm_up(mut work: impl FnMut(&mut Ours, &Fields)) -> AllocationInfo {
+    let mut ours = Ours::new(&payload::payload(FLAGS, SEED));
+    let contexts: Vec<Fields> = payload::contexts(CONTEXTS, SEED).iter().map(Fields::new).collect();
+    let mut all = || contexts.iter().for_each(|fields| work(&mut ours, fields));
+    all();
+    measure(all)
+}
+
+/// The same for an answer that lists flags.
+fn listing(show: Show, profile: Profile) -> AllocationInfo {
+    let mut written = 0;
+    let info = after_warm_up(|ours, fields| {
+        ours.answer(fields, show, profile);
+        written += ours.body.len();
+    });
+    assert!(written > 2 * CONTEXTS * FLAGS, "only {written} bytes were written");
+    info
+}
+
+/// The same for answers to names, of which some are no flag's.
+fn naming(profile: Profile) -> AllocationInfo {
+    let mut names = some_names();
+    names.push("nobody's \"flag\"".to_owned());
+    after_warm_up(|ours, fields| {
+        ours.fill(fields);
+        ours.body.clear();
+        let answer = ours.plan.evaluate_named(&ours.context, &mut ours.scratch, &names);
+        answer.tag(profile);
+        answer.render_into(profile, &mut ours.body);
+    })
+}
+
+fn some_names() -> Vec<String> {
+    let payload = payload::payload(FLAGS, SEED);
+    let flags = payload["features"].as_array().unwrap().iter();
+    flags.step_by(20).map(|flag| flag["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn counter_counts() {
+    let info = measure(|| drop(std::hint::black_box(vec![1_u8; 10])));
+    assert_eq!((info.count_total, info.bytes_total, info.bytes_current), (1, 10, 0));
+}
+
+#[test]
+fn listing_enabled_flags_for_the_frontend_api_allocates_nothing() {
+    assert_eq!(listing(Show::Enabled, Profile::Edge), AllocationInfo::default());
+}
+
+#[test]
+fn listing_enabled_flags_for_the_proxy_allocates_nothing() {
+    assert_eq!(listing(Show::Enabled, Profile::Proxy), AllocationInfo::default());
+}
+
+#[test]
+fn listing_all_flags_for_the_frontend_api_allocates_nothing() {
+    assert_eq!(listing(Show::All, Profile::Edge), AllocationInfo::default());
+}
+
+#[test]
+fn listing_all_flags_for_the_proxy_allocates_nothing() {
+    assert_eq!(listing(Show::All, Profile::Proxy), AllocationInfo::default());
+}
+
+#[test]
+fn answering_names_for_the_frontend_api_allocates_nothing() {
+    assert_eq!(naming(Profile::Edge), AllocationInfo::default());
+}
+
+#[test]
+fn answering_names_for_the_proxy_allocates_nothing() {
+    assert_eq!(naming(Profile::Proxy), AllocationInfo::default());
+}
+
+#[test]
+fn evaluating_one_flag_allocates_nothing() {
+    let flags = some_names();
+    let mut on = 0;
+    let info = after_warm_up(|ours, fields| {
+        ours.fill(fields);
+        on += flags.iter().filter(|name| ours.is_enabled(name)).count();
+    });
+    assert!(on > 0);
+    assert_eq!(info, AllocationInfo::default());
+}
+
+#[test]
+fn plan_tells_the_bytes_it_holds() {
+    let (plan, held) = compiled(&payload::payload(FLAGS, SEED).to_string());
+    close(plan.stats().bytes, held);
+    for spelling in [Spelling::Counted, Spelling::Uuid] {
+        let users = payload::many_users(spelling, 20_000);
+        let (plan, held) = compiled(&payload::huge_list(Listed::Strategy, &users).to_string());
+        close(plan.stats().bytes, held);
+    }
+}
+
+/// A payload's plan and the bytes that the allocator gave for it and did not get back.
+fn compiled(payload: &str) -> (Plan, usize) {
+    let (features, _) = Features::parse(payload.as_bytes()).unwrap();
+    let mut plan = None;
+    let info = measure(|| plan = Some(compile(&features, &Projects::All, &Host::default()).0));
+    (plan.unwrap(), usize::try_from(info.bytes_current).unwrap())
+}
+
+/// Patterns and shared text are beyond what a plan can count, so a tenth may be missing.
+fn close(told: usize, held: usize) {
+    assert!(told.abs_diff(held) <= held / 10, "told {told} bytes, held {held}");
+}

@@ -1,0 +1,22 @@
+//! The service's behaviour, asked over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test may fail where it stands, and its modules are nobody's library"
+)]
+
+mod conditional;
+mod cors;
+mod frontend;
+mod proxy;
+mod server;
+mod service;
+mod serving;
+mod sync;
+mod torn;
+mod upstream;
+mod usage;
