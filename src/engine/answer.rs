@@ -92,6 +92,23 @@ impl Answer<'_> {
         LIST_BYTES + names + fragments
     }
 
+    /// Whether each flag that was asked for by name is on, in the order of the names. Nothing for a
+    /// list.
+    pub fn named(&self) -> impl Iterator<Item = (&str, bool)> {
+        let names = match self.form {
+            Form::List(_) => &[],
+            Form::Named(names) => names,
+        };
+        names.iter().zip(self.picked).map(|(name, picked)| (name.as_str(), self.is_on(*picked)))
+    }
+
+    fn is_on(&self, picked: Picked) -> bool {
+        self.plan.flags.get(picked.flag as usize).is_some_and(|flag| match flag.kind {
+            Kind::Folded(code) => code != OFF,
+            Kind::Live => picked.first != flag.fragment,
+        })
+    }
+
     /// Appends `{"toggles":[…]}` in the spelling of `profile`.
     pub fn render_into(&self, profile: Profile, body: &mut Vec<u8>) {
         body.extend_from_slice(b"{\"toggles\":[");
@@ -125,11 +142,7 @@ impl Answer<'_> {
             return;
         }
         let impression = flag.map_or(Impression::Absent, |flag| flag.impression);
-        let on = flag.is_some_and(|flag| match flag.kind {
-            Kind::Folded(code) => code != OFF,
-            Kind::Live => picked.first != flag.fragment,
-        });
-        if on {
+        if self.is_on(picked) {
             let absent: &[u8] = match impression {
                 Impression::Is(_) => return body.extend_from_slice(fragment),
                 Impression::Null => b",\"impressionData\":null},",

@@ -124,13 +124,7 @@ fn decide(
     // Its size says nothing about the next list's.
     let response = answer::respond(request, SURFACE, &answer, &mut 0);
     if worker.usage.is_on() {
-        // Decided once more, by the same draw: answers do not say who was on.
-        let evaluated = names.iter().map(|name| {
-            let flag = plan.flag(name);
-            let is_on = |flag| plan.evaluate_one(flag, context, scratch).enabled;
-            (&**name, flag.is_some_and(is_on))
-        });
-        worker.usage.evaluated(environment, evaluated);
+        worker.usage.evaluated(environment, answer.named());
     }
     Ok(response)
 }
