@@ -4,6 +4,8 @@
 //! costs no allocation, and nothing of it borrows from the request. Names that no plan asks for are
 //! skipped. The rules of precedence are `spec/evaluation.md` 2.1 and 2.2, column *Ours*.
 
+use std::ops::Range;
+
 use super::{
     plan::{Plan, SlotId, Slots},
     value::date::Instant,
@@ -80,11 +82,19 @@ impl Context {
     /// The value of a slot. `None` when the context has none.
     #[inline]
     pub(super) fn get(&self, slot: SlotId) -> Option<&str> {
+        self.text.get(self.place(slot)?)
+    }
+
+    /// As [`Context::get`], for who compares bytes.
+    #[inline]
+    pub(super) fn bytes(&self, slot: SlotId) -> Option<&[u8]> {
+        self.text.as_bytes().get(self.place(slot)?)
+    }
+
+    #[inline]
+    fn place(&self, slot: SlotId) -> Option<Range<usize>> {
         let value = self.slots.get(slot.0 as usize)?;
-        if value.rank == Rank::Absent {
-            return None;
-        }
-        self.text.get(value.start as usize..value.end as usize)
+        (value.rank != Rank::Absent).then_some(value.start as usize..value.end as usize)
     }
 
     /// The value of a slot where it can identify somebody: empty counts as missing.

@@ -7,8 +7,8 @@ use super::{
     answer::{Answer, Form, NOBODY, Picked, Show},
     context::{Context, SESSION_ID, USER_ID},
     plan::{
-        Decided, Draw, Flag, FlagId, Key, Kind, OFF, ON, Outcome, Plan, Step, Strategy, Test,
-        rollout::Prefix,
+        Conditions, Decided, Draw, Flag, FlagId, Key, Kind, OFF, ON, Outcome, Plan, Step, Strategy,
+        Test, rollout::Prefix,
     },
 };
 
@@ -37,11 +37,32 @@ pub struct Verdict<'p> {
 }
 
 /// One evaluation under way.
-pub(super) struct Evaluation<'a> {
+pub(super) struct Evaluation<'a, M> {
     plan: &'a Plan,
     pub(super) context: &'a Context,
-    pub(super) decided: &'a mut Decided,
+    memory: M,
+}
+
+/// What an evaluation keeps of what it decided, so that nothing dear is decided twice.
+trait Memory {
+    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool;
+
+    /// The outcome of a parent. `None` where it has to be decided.
+    fn recall(&self, memo: u32) -> Option<u32>;
+
+    fn keep(&mut self, memo: u32, code: u32);
+}
+
+/// For many flags: conditions are decided by the group, parents once.
+pub(super) struct Remembering<'a> {
+    decided: &'a mut Decided,
     outcomes: &'a mut [u32],
+}
+
+/// For one flag: preparing a memory would cost more than deciding what little it asks for.
+struct Forgetting<'a> {
+    /// Room for a value in lower case.
+    lowered: &'a mut String,
 }
 
 // === impl Scratch ===
@@ -56,14 +77,13 @@ impl Scratch {
         &'a mut self,
         plan: &'a Plan,
         context: &'a Context,
-    ) -> (Evaluation<'a>, &'a mut Vec<Picked>) {
+    ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Vec<Picked>) {
         self.decided.reset(&plan.conditions);
         self.outcomes.clear();
         self.outcomes.resize(plan.parents as usize, UNKNOWN);
         self.picked.clear();
-        let evaluation =
-            Evaluation { plan, context, decided: &mut self.decided, outcomes: &mut self.outcomes };
-        (evaluation, &mut self.picked)
+        let memory = Remembering { decided: &mut self.decided, outcomes: &mut self.outcomes };
+        (Evaluation { plan, context, memory }, &mut self.picked)
     }
 }
 
@@ -110,8 +130,8 @@ impl Plan {
         context: &Context,
         scratch: &mut Scratch,
     ) -> Verdict<'_> {
-        let (mut evaluation, _) = scratch.start(self, context);
-        let code = evaluation.outcome(flag.0);
+        let memory = Forgetting { lowered: scratch.decided.text() };
+        let code = Evaluation { plan: self, context, memory }.outcome(flag.0);
         let choice = self.choice(flag.0, code);
         Verdict {
             enabled: code != OFF,
@@ -121,9 +141,43 @@ impl Plan {
     }
 }
 
+// === impl Remembering ===
+
+impl Memory for Remembering<'_> {
+    #[inline]
+    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool {
+        conditions.holds(condition, context, self.decided)
+    }
+
+    fn recall(&self, memo: u32) -> Option<u32> {
+        self.outcomes.get(memo as usize).copied().filter(|code| *code != UNKNOWN)
+    }
+
+    fn keep(&mut self, memo: u32, code: u32) {
+        if let Some(outcome) = self.outcomes.get_mut(memo as usize) {
+            *outcome = code;
+        }
+    }
+}
+
+// === impl Forgetting ===
+
+impl Memory for Forgetting<'_> {
+    #[inline]
+    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool {
+        conditions.holds_alone(condition, context, self.lowered)
+    }
+
+    fn recall(&self, _: u32) -> Option<u32> {
+        None
+    }
+
+    fn keep(&mut self, _: u32, _: u32) {}
+}
+
 // === impl Evaluation ===
 
-impl Evaluation<'_> {
+impl Evaluation<'_, Remembering<'_>> {
     fn list_enabled(&mut self, picked: &mut Vec<Picked>) {
         for step in &self.plan.enabled {
             match *step {
@@ -156,7 +210,10 @@ impl Evaluation<'_> {
         });
         Picked { first, end: first + 1, flag: number }
     }
+}
 
+#[expect(private_bounds, reason = "who may name an evaluation gets it from here")]
+impl<M: Memory> Evaluation<'_, M> {
     pub(super) fn outcome(&mut self, number: u32) -> u32 {
         let plan = self.plan;
         let Some(flag) = plan.flags.get(number as usize) else { return OFF };
@@ -164,16 +221,17 @@ impl Evaluation<'_> {
             return code;
         }
         let Some(memo) = flag.memo else { return self.decide(flag) };
-        match self.outcomes.get(memo as usize) {
-            Some(&code) if code != UNKNOWN => code,
-            _ => {
-                let code = self.decide(flag);
-                if let Some(outcome) = self.outcomes.get_mut(memo as usize) {
-                    *outcome = code;
-                }
-                code
-            }
-        }
+        self.memory.recall(memo).unwrap_or_else(|| {
+            let code = self.decide(flag);
+            self.memory.keep(memo, code);
+            code
+        })
+    }
+
+    /// Whether a condition holds for the context.
+    #[inline]
+    pub(super) fn holds(&mut self, condition: u32) -> bool {
+        self.memory.holds(&self.plan.conditions, condition, self.context)
     }
 
     fn decide(&mut self, flag: &Flag) -> u32 {
@@ -200,7 +258,7 @@ impl Evaluation<'_> {
     pub(super) fn satisfied(&mut self, number: u32, strategy: &Strategy) -> bool {
         for literal in slice(&self.plan.literals, &strategy.literals) {
             let inverted = literal & 1 == 1;
-            if self.plan.conditions.holds(literal >> 1, self.context, self.decided) == inverted {
+            if self.holds(literal >> 1) == inverted {
                 return false;
             }
         }
@@ -240,7 +298,7 @@ impl Evaluation<'_> {
         let plan = self.plan;
         let Some(draw) = plan.draws.get(number as usize) else { return ON };
         for over in slice(&plan.overrides, &draw.overrides) {
-            if plan.conditions.holds(over.condition, self.context, self.decided) {
+            if self.holds(over.condition) {
                 return over.code;
             }
         }

@@ -13,7 +13,7 @@ pub use reason::{
 
 use super::{
     context::{CURRENT_TIME, Context, SESSION_ID, USER_ID},
-    evaluate::{Evaluation, Scratch, slice},
+    evaluate::{Evaluation, Remembering, Scratch, slice},
     model::{Constraint, Dependency, Features},
     plan::{
         FlagId, Key, Kind, OFF, Plan, Test,
@@ -36,7 +36,7 @@ pub enum Unexplained {
 /// An explanation under way.
 struct Explainer<'a> {
     plan: &'a Plan,
-    evaluation: Evaluation<'a>,
+    evaluation: Evaluation<'a, Remembering<'a>>,
     /// The number of the flag.
     flag: u32,
 }
@@ -180,8 +180,7 @@ impl Explainer<'_> {
         match truth {
             Truth::Fixed(holds) => Some(holds),
             Truth::Condition { number, inverted } => {
-                let Evaluation { context, decided, .. } = &mut self.evaluation;
-                Some(self.plan.conditions.holds(number, context, decided) != inverted)
+                Some(self.evaluation.holds(number) != inverted)
             }
             Truth::Unasked => None,
         }

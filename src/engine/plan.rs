@@ -23,12 +23,11 @@ mod variant;
 use std::{ops::Range, sync::Arc};
 
 pub use compile::{Compiler, compile};
-pub(super) use condition::Decided;
+pub(super) use condition::{Conditions, Decided};
 pub use fragment::Profile;
 pub(super) use lower::{OFF, ON};
 
 use self::{
-    condition::Conditions,
     fragment::Fragments,
     index::TextIndex,
     lower::{Choice, Code},
@@ -228,7 +227,7 @@ impl Plan {
 
     /// The visible flag called `name`.
     pub fn flag(&self, name: &str) -> Option<FlagId> {
-        self.names.get(name).map(FlagId)
+        self.names.get(name.as_bytes()).map(FlagId)
     }
 
     /// What the plan is made of.
@@ -303,7 +302,7 @@ impl Projects {
 impl Slots {
     #[inline]
     pub(super) fn get(&self, name: &str) -> Option<SlotId> {
-        self.names.get(name).map(SlotId)
+        self.names.get(name.as_bytes()).map(SlotId)
     }
 
     pub(super) fn len(&self) -> usize {

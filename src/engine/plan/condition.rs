@@ -6,9 +6,10 @@
 //! `inverted` are inversions of the reference, not conditions of their own
 //! (`spec/evaluation.md` 4.2).
 
+mod alone;
 mod meaning;
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use memchr::memmem;
 use regex::Regex;
@@ -143,7 +144,7 @@ impl Conditions {
     fn decide(&self, condition: u32, context: &Context, decided: &mut Decided) {
         let Some(home) = self.homes.get(condition as usize) else { return };
         let Some(group) = self.groups.get(*home as usize) else { return };
-        decided.mark_known(group.first, group.count);
+        decided.mark_known(group.first..group.first + group.count);
         group.decide(context, decided);
     }
 }
@@ -154,13 +155,15 @@ impl Group {
     fn decide(&self, context: &Context, decided: &mut Decided) {
         match &self.form {
             Form::Dates(dates) => {
-                let instant = match context.get(self.slot) {
-                    Some(text) => date::parse(text),
-                    None if self.slot == CURRENT_TIME => Some(context.now),
-                    None => None,
-                };
-                if let Some(instant) = instant {
+                if let Some(instant) = self.instant(context) {
                     self.compare(dates, decided, |threshold| instant.cmp(threshold));
+                }
+            }
+            Form::In(sets) => {
+                if let Some(text) = context.bytes(self.slot) {
+                    for member in sets.holding(text) {
+                        decided.set(self.first + member);
+                    }
                 }
             }
             form => {
@@ -171,18 +174,20 @@ impl Group {
         }
     }
 
+    /// A context that brings no `currentTime` is asked now (`spec/evaluation.md` 2.1).
+    fn instant(&self, context: &Context) -> Option<Instant> {
+        match context.get(self.slot) {
+            Some(text) => date::parse(text),
+            None if self.slot == CURRENT_TIME => Some(context.now),
+            None => None,
+        }
+    }
+
     fn decide_text(&self, form: &Form, text: &str, decided: &mut Decided) {
         match form {
-            Form::In(sets) => {
-                for member in sets.holding(text) {
-                    decided.set(self.first + member);
-                }
-            }
             Form::Numbers(numbers) => {
                 if let Some(number) = number::parse(text) {
-                    self.compare(numbers, decided, |threshold| {
-                        number.partial_cmp(threshold).unwrap_or(Ordering::Equal)
-                    });
+                    self.compare(numbers, decided, |threshold| of_numbers(number, *threshold));
                 }
             }
             Form::Versions(versions) => {
@@ -216,8 +221,8 @@ impl Group {
                     decided.set(self.first);
                 }
             }
-            // Decided by the caller, which knows what a missing `currentTime` means.
-            Form::Dates(_) => {}
+            // Decided by the caller: it compares bytes, or knows what a missing `currentTime` means.
+            Form::In(_) | Form::Dates(_) => {}
         }
     }
 
@@ -328,13 +333,24 @@ impl Decided {
         }
     }
 
-    fn mark_known(&mut self, first: u32, count: u32) {
-        for condition in first..first + count {
-            let (word, bit) = place(condition);
+    fn mark_known(&mut self, conditions: Range<u32>) {
+        let mut at = conditions.start;
+        while at < conditions.end {
+            let (word, bit) = place(at);
+            let end = conditions.end.min((at / 64 + 1) * 64);
+            // The bits from `at` up, less those from `end` up where the word goes on beyond it.
+            let above = if end.is_multiple_of(64) { 0 } else { u64::MAX << (end % 64) };
             if let Some(word) = self.known.get_mut(word) {
-                *word |= bit;
+                *word |= bit.wrapping_neg() & !above;
             }
+            at = end;
         }
+    }
+
+    /// Room for a text; what it held is forgotten.
+    pub(in crate::engine) fn text(&mut self) -> &mut String {
+        self.lowered_slot = None;
+        &mut self.lowered
     }
 
     /// `text`, the value of `slot`, in lower case; folded once while one slot is asked for.
@@ -348,7 +364,30 @@ impl Decided {
     }
 }
 
+/// Neither side is NaN: what is none of the numbers was turned away before.
+fn of_numbers(number: f64, threshold: f64) -> Ordering {
+    number.partial_cmp(&threshold).unwrap_or(Ordering::Equal)
+}
+
 #[inline]
 fn place(condition: u32) -> (usize, u64) {
     (condition as usize / 64, 1 << (condition % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_of_a_range_and_no_others_are_marked_known() {
+        for range in [0..0, 0..1, 3..64, 5..64, 0..64, 63..65, 64..128, 1..200, 70..70, 127..192] {
+            let mut decided = Decided { known: vec![0; 4], ..Decided::default() };
+            decided.mark_known(range.clone());
+            for condition in 0..256 {
+                let (word, bit) = place(condition);
+                let known = decided.known[word] & bit != 0;
+                assert_eq!(known, range.contains(&condition), "{condition} of {range:?}");
+            }
+        }
+    }
 }

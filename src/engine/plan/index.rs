@@ -1,5 +1,7 @@
 //! An immutable map from texts to small numbers, laid out for one probe and few bytes.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Texts, numbered in the order they were added, looked up by hash.
@@ -9,17 +11,36 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Debug, Default)]
 pub(in crate::engine) struct TextIndex {
     arena: String,
-    /// Where each text ends in `arena`.
-    ends: Vec<u32>,
-    /// 0: free. Else `tag << number_bits | number + 1`.
-    // INVARIANT: a power of two long and never full, so that probing ends.
+    /// Where each text begins in `arena`, and where the last one ends.
+    bounds: Vec<u32>,
+    /// 0: free. Else a number and 1, and above it the tag.
+    // INVARIANT: never full, so that probing ends.
     cells: Vec<u32>,
-    number_bits: u32,
+    /// The bits of a cell that hold the number.
+    number_mask: u32,
 }
 
 /// The hash by which a [`TextIndex`] finds a text.
-pub(super) fn hash(text: &str) -> u64 {
-    xxh3_64(text.as_bytes())
+#[inline]
+pub(super) fn hash(text: &[u8]) -> u64 {
+    // Up to 16 bytes, which names and ids mostly have: both ends, multiplied and folded. It costs a
+    // third of the long way.
+    let ends = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+    } else {
+        let byte = |at: usize| text.get(at).map_or(0, |byte| u64::from(*byte));
+        (byte(0) | byte(1) << 8 | byte(2) << 16, 0)
+    };
+    if text.len() > 16 {
+        return xxh3_64(text);
+    }
+    // The fraction of the square roots of 2 and 3: bits without a pattern.
+    let a = ends.0 ^ 0x6a09_e667_f3bc_c908;
+    let b = ends.1 ^ 0xbb67_ae85_84ca_a73b ^ (text.len() as u64) << 56;
+    let product = u128::from(a) * u128::from(b);
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Collects texts for a [`TextIndex`].
@@ -39,22 +60,27 @@ impl TextIndexBuilder {
 
     /// The number of `text`, which it gets now if it is new.
     pub(in crate::engine) fn insert(&mut self, text: &str) -> u32 {
-        self.insert_hashed(hash(text), text).0
+        self.insert_hashed(hash(text.as_bytes()), text).0
     }
 
     /// As [`TextIndexBuilder::insert`] for a text whose [`hash`] is known; says whether it is new.
     pub(super) fn insert_hashed(&mut self, hash: u64, text: &str) -> (u32, bool) {
-        match self.index.probe(text, hash) {
+        match self.index.probe(text.as_bytes(), hash) {
             Ok(number) => (number, false),
             Err(free) => {
-                debug_assert!(self.index.ends.len() < self.capacity, "more texts than announced");
-                let number = self.index.ends.len() as u32;
+                debug_assert!(self.index.len() < self.capacity, "more texts than announced");
+                let number = self.index.len() as u32;
                 self.index.arena.push_str(text);
-                self.index.ends.push(self.index.arena.len() as u32);
+                self.index.bounds.push(self.index.arena.len() as u32);
                 self.index.fill(free, hash, number);
                 (number, true)
             }
         }
+    }
+
+    /// Where the text of a number stands, now and when it is built.
+    pub(super) fn place_of(&self, number: u32) -> Range<usize> {
+        self.index.place_of(number)
     }
 
     pub(in crate::engine) fn build(mut self) -> TextIndex {
@@ -63,7 +89,7 @@ impl TextIndexBuilder {
             self.index.shrink();
         }
         self.index.arena.shrink_to_fit();
-        self.index.ends.shrink_to_fit();
+        self.index.bounds.shrink_to_fit();
         self.index
     }
 }
@@ -73,8 +99,8 @@ impl TextIndexBuilder {
 impl TextIndex {
     /// The number of `text`. `None` when it was never added.
     #[inline]
-    pub(in crate::engine) fn get(&self, text: &str) -> Option<u32> {
-        if self.ends.is_empty() {
+    pub(in crate::engine) fn get(&self, text: &[u8]) -> Option<u32> {
+        if self.cells.is_empty() {
             return None;
         }
         self.probe(text, hash(text)).ok()
@@ -82,46 +108,67 @@ impl TextIndex {
 
     /// How many texts there are.
     pub(in crate::engine) fn len(&self) -> usize {
-        self.ends.len()
+        self.bounds.len().saturating_sub(1)
     }
 
     /// The text of a number. Empty when there is none of that number.
     pub(in crate::engine) fn text(&self, number: u32) -> &str {
-        let number = number as usize;
-        let start = match number.checked_sub(1) {
-            Some(previous) => self.ends.get(previous).copied().unwrap_or(0),
-            None => 0,
-        };
-        let end = self.ends.get(number).copied().unwrap_or(start);
-        self.arena.get(start as usize..end as usize).unwrap_or("")
+        self.arena.get(self.place_of(number)).unwrap_or("")
+    }
+
+    /// Whether `text` is the text of a number.
+    #[inline]
+    fn is(&self, number: u32, text: &[u8]) -> bool {
+        self.is_at(self.place_of(number), text)
+    }
+
+    #[inline]
+    fn place_of(&self, number: u32) -> Range<usize> {
+        let bounds = self.bounds.get(number as usize..).and_then(<[u32]>::first_chunk);
+        bounds.map_or(0..0, |&[start, end]| start as usize..end as usize)
+    }
+
+    /// Whether `text` stands at a place that [`TextIndex::place_of`] told.
+    #[inline]
+    pub(super) fn is_at(&self, place: Range<usize>, text: &[u8]) -> bool {
+        place.len() == text.len() && self.arena.as_bytes().get(place) == Some(text)
     }
 
     /// Bytes held on the heap.
     pub(in crate::engine) fn bytes(&self) -> usize {
-        self.arena.capacity() + 4 * (self.ends.capacity() + self.cells.capacity())
+        self.arena.capacity() + 4 * (self.bounds.capacity() + self.cells.capacity())
     }
 
     fn with_room(texts: usize) -> Self {
         Self {
             arena: String::new(),
-            ends: Vec::new(),
+            bounds: vec![0],
             cells: vec![0; Self::cells_for(texts)],
-            number_bits: usize::BITS - (texts + 1).leading_zeros(),
+            number_mask: u32::MAX.checked_shr((texts as u32 + 1).leading_zeros()).unwrap_or(0),
         }
     }
 
-    /// How many cells `texts` need: at most 7/8 of them are taken.
+    /// How many cells `texts` need: two thirds of them are taken, so that a miss looks at five.
     fn cells_for(texts: usize) -> usize {
-        (texts + texts / 7 + 1).next_power_of_two().max(4)
+        texts + texts / 2 + 1
+    }
+
+    /// The cell where the search for a text begins. It rises with the hash: a list sorted by hash
+    /// fills the cells from front to back.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        // The highest bits say where, as the lowest are the tag. A plan has fewer than 2^32 texts.
+        ((hash >> 32).wrapping_mul(self.cells.len() as u64) >> 32) as usize
     }
 
     /// Places the same texts in as few cells as they need.
     fn shrink(&mut self) {
-        let Self { cells, number_bits, .. } = Self::with_room(self.len());
-        (self.cells, self.number_bits) = (cells, number_bits);
+        let Self { cells, number_mask, .. } = Self::with_room(self.len());
+        (self.cells, self.number_mask) = (cells, number_mask);
         for number in 0..self.len() as u32 {
-            let hash = hash(self.text(number));
-            if let Err(free) = self.probe(self.text(number), hash) {
+            let text = self.text(number).as_bytes();
+            let hash = hash(text);
+            if let Err(free) = self.probe(text, hash) {
                 self.fill(free, hash, number);
             }
         }
@@ -134,32 +181,29 @@ impl TextIndex {
         }
     }
 
-    /// The bits of a hash that stand in a cell above the number: the lowest, as the highest say
-    /// where.
+    /// The bits of a hash that stand in a cell above the number; where it stands is said by others.
+    #[inline]
     fn tag(&self, hash: u64) -> u32 {
-        (hash as u32).checked_shl(self.number_bits).unwrap_or(0)
+        hash as u32 & !self.number_mask
     }
 
     /// `Ok`: the number of `text`. `Err`: the free cell where it would stand.
     #[inline]
-    fn probe(&self, text: &str, hash: u64) -> Result<u32, usize> {
-        let mask = self.cells.len().wrapping_sub(1);
+    fn probe(&self, text: &[u8], hash: u64) -> Result<u32, usize> {
         let tag = self.tag(hash);
-        let low = (1u32.checked_shl(self.number_bits).unwrap_or(0)).wrapping_sub(1);
-        // The highest bits say where: a list sorted by hash fills the cells from front to back.
-        let mut at = (hash >> (self.cells.len().leading_zeros() + 1).min(63)) as usize & mask;
+        let mut at = self.home(hash);
         loop {
-            match self.cells.get(at).copied().unwrap_or(0) {
-                0 => return Err(at),
-                cell if cell & !low == tag => {
-                    let number = (cell & low) - 1;
-                    if self.text(number) == text {
+            match self.cells.get(at) {
+                None => at = 0,
+                Some(0) => return Err(at),
+                Some(cell) => {
+                    let number = (cell & self.number_mask).wrapping_sub(1);
+                    if cell & !self.number_mask == tag && self.is(number, text) {
                         return Ok(number);
                     }
+                    at += 1;
                 }
-                _ => {}
             }
-            at = (at + 1) & mask;
         }
     }
 }
@@ -182,12 +226,12 @@ mod tests {
             assert_eq!(index.len(), count);
             for number in 0..count {
                 let text = format!("text-{number}");
-                assert_eq!(index.get(&text), Some(number as u32));
+                assert_eq!(index.get(text.as_bytes()), Some(number as u32));
                 assert_eq!(index.text(number as u32), text);
             }
-            assert_eq!(index.get("text"), None);
-            assert_eq!(index.get(""), None);
-            assert_eq!(index.get(&format!("text-{count}")), None);
+            assert_eq!(index.get("text".as_bytes()), None);
+            assert_eq!(index.get("".as_bytes()), None);
+            assert_eq!(index.get(format!("text-{count}").as_bytes()), None);
         }
     }
 
@@ -197,7 +241,24 @@ mod tests {
         assert_eq!(builder.insert("a"), 0);
         assert_eq!(builder.insert(""), 1);
         let index = builder.build();
-        assert_eq!(index.get(""), Some(1));
+        assert_eq!(index.get("".as_bytes()), Some(1));
         assert_eq!(index.text(1), "");
+    }
+
+    #[test]
+    fn texts_that_differ_in_length_order_or_one_byte_hash_apart() {
+        let mut texts: Vec<String> = (0..40).map(|length| "a".repeat(length)).collect();
+        texts.extend((0..20_000).map(|number| number.to_string()));
+        texts.extend((0..20_000).map(|number| format!("user-{number}")));
+        texts.extend((0..20_000).map(|number| format!("{number}-a-longer-name-of-a-user")));
+        texts.extend((0..16).map(|at| format!("{}b{}", "a".repeat(at), "a".repeat(15 - at))));
+        let hashes: std::collections::HashSet<u64> =
+            texts.iter().map(|text| hash(text.as_bytes())).collect();
+        assert_eq!(hashes.len(), texts.len());
+        // Both halves are used: one says where, the other is compared.
+        for half in [|hash: u64| hash >> 32, |hash: u64| hash & 0xffff_ffff] {
+            let halves: std::collections::HashSet<u64> = hashes.iter().copied().map(half).collect();
+            assert!(halves.len() > texts.len() - 10, "{} of {}", halves.len(), texts.len());
+        }
     }
 }

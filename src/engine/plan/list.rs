@@ -19,7 +19,8 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        let mut values: Vec<(u64, &str)> = values.map(|value| (hash(value), value)).collect();
+        let mut values: Vec<(u64, &str)> =
+            values.map(|value| (hash(value.as_bytes()), value)).collect();
         values.sort_unstable();
         values.dedup();
         let mut text = String::with_capacity(values.iter().map(|(_, value)| value.len()).sum());

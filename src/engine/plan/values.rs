@@ -20,6 +20,9 @@ pub(super) struct ValueSets {
     set_ends: Vec<u32>,
     /// Positions of lists within the group.
     members: Vec<u32>,
+    /// Where the values of each short list stand; and where each list's end.
+    short: Vec<(u32, u32)>,
+    short_ends: Vec<u32>,
 }
 
 /// Value sets that were built for earlier plans, by the lists they were built from.
@@ -27,6 +30,10 @@ pub(super) struct ValueSets {
 pub(super) struct ValueCache {
     built: Vec<(Vec<Arc<Definition>>, Arc<ValueSets>)>,
 }
+
+/// A list of no more values than this is compared with a value, asked alone, faster than the value is
+/// hashed.
+const SHORT: usize = 8;
 
 /// The set without members.
 const EMPTY: u32 = u32::MAX;
@@ -117,47 +124,77 @@ impl ValueSets {
         let mut values = TextIndexBuilder::with_capacity(total);
         let mut sets = SetBuilder::default();
         let mut set_of: Vec<u32> = Vec::with_capacity(total);
+        let (mut short, mut short_ends) = (Vec::new(), Vec::with_capacity(members.len()));
         for (member, list) in (0u32..).zip(lists) {
             for (hash, value) in list.iter() {
-                match values.insert_hashed(hash, value) {
-                    (_, true) => set_of.push(sets.with(EMPTY, member)),
-                    (number, false) => {
-                        if let Some(set) = set_of.get_mut(number as usize) {
-                            *set = sets.with(*set, member);
-                        }
-                    }
+                let (number, is_new) = values.insert_hashed(hash, value);
+                if is_new {
+                    set_of.push(sets.with(EMPTY, member));
+                } else if let Some(set) = set_of.get_mut(number as usize) {
+                    *set = sets.with(*set, member);
+                }
+                if list.len() <= SHORT {
+                    let place = values.place_of(number);
+                    short.push((place.start as u32, place.end as u32));
                 }
             }
+            short_ends.push(short.len() as u32);
         }
+        short.shrink_to_fit();
         let (set_ends, members) = sets.number_used(&mut set_of);
         set_of.shrink_to_fit();
-        Self { values: values.build(), set_of, set_ends, members }
+        Self { values: values.build(), set_of, set_ends, members, short, short_ends }
     }
 
     /// The lists that hold `value`, by their position within the group.
     #[inline]
-    pub(super) fn holding(&self, value: &str) -> impl Iterator<Item = u32> {
+    pub(super) fn holding(&self, value: &[u8]) -> impl Iterator<Item = u32> {
+        self.set_with(value).iter().copied()
+    }
+
+    /// Whether the list at `position` holds `value`.
+    #[inline]
+    pub(super) fn is_held(&self, value: &[u8], position: u32) -> bool {
+        match ended(&self.short, &self.short_ends, position) {
+            [] => self.set_with(value).binary_search(&position).is_ok(),
+            short => short
+                .iter()
+                .any(|&(start, end)| self.values.is_at(start as usize..end as usize, value)),
+        }
+    }
+
+    /// The lists that hold `value`, in ascending order.
+    #[inline]
+    fn set_with(&self, value: &[u8]) -> &[u32] {
         let set = self.values.get(value).and_then(|number| self.set_of.get(number as usize));
-        let range = set.map_or(0..0, |&set| {
-            let start = match set {
-                0 => 0,
-                set => self.set_ends.get(set as usize - 1).copied().unwrap_or(0),
-            };
-            start as usize..self.set_ends.get(set as usize).copied().unwrap_or(start) as usize
-        });
-        self.members.get(range).unwrap_or(&[]).iter().copied()
+        set.map_or(&[], |set| ended(&self.members, &self.set_ends, *set))
     }
 
     /// Whether the list at `position` consists of these values.
     pub(super) fn is_list(&self, position: u32, list: &List) -> bool {
-        let held = (0..self.values.len() as u32)
-            .filter(|number| self.holding(self.values.text(*number)).any(|list| list == position));
+        let held = (0..self.values.len() as u32).filter(|number| {
+            self.holding(self.values.text(*number).as_bytes()).any(|list| list == position)
+        });
         held.count() == list.len()
-            && list.iter().all(|(_, value)| self.holding(value).any(|list| list == position))
+            && list
+                .iter()
+                .all(|(_, value)| self.holding(value.as_bytes()).any(|list| list == position))
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.values.bytes()
             + 4 * (self.set_of.capacity() + self.set_ends.capacity() + self.members.capacity())
+            + 8 * self.short.capacity()
+            + 4 * self.short_ends.capacity()
     }
+}
+
+/// The part of `all` that ends where the entry at `at` of `ends` says, and begins where the one
+/// before it does.
+#[inline]
+fn ended<'a, T>(all: &'a [T], ends: &[u32], at: u32) -> &'a [T] {
+    let start =
+        at.checked_sub(1).and_then(|before| ends.get(before as usize)).copied().unwrap_or(0);
+    let end = ends.get(at as usize).copied().unwrap_or(start);
+    all.get(start as usize..end as usize).unwrap_or(&[])
 }
