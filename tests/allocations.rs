@@ -132,3 +132,15 @@ fn compiled(payload: &str) -> (Plan, usize) {
 fn close(told: usize, held: usize) {
     assert!(told.abs_diff(held) <= held / 10, "told {told} bytes, held {held}");
 }
+
+#[test]
+fn a_current_time_sent_as_a_number_allocates_nothing() {
+    let info = after_warm_up(|ours, fields| {
+        ours.fill(fields);
+        let mut writer = ours.context.start(&ours.plan, engines::NOW_MILLIS, 1);
+        writer.top_time_millis(engines::NOW_MILLIS);
+        writer.top_time_millis(i64::MAX);
+        assert!(writer.has("currentTime"));
+    });
+    assert_eq!(info.count_total, 0);
+}

@@ -4,7 +4,7 @@
 //! costs no allocation, and nothing of it borrows from the request. Names that no plan asks for are
 //! skipped. The rules of precedence are `spec/evaluation.md` 2.1 and 2.2, column *Ours*.
 
-use std::ops::Range;
+use std::{fmt::Write as _, ops::Range};
 
 use super::{
     plan::{Plan, SlotId, Slots},
@@ -119,9 +119,12 @@ impl ContextWriter<'_> {
     /// `currentTime` as a JSON number: Unix time in milliseconds. A time beyond what dates can say
     /// is left out.
     pub fn top_time_millis(&mut self, millis: i64) {
-        if let Some(time) = chrono::DateTime::from_timestamp_millis(millis) {
-            self.top("currentTime", &time.to_rfc3339());
-        }
+        let Some(time) = chrono::DateTime::from_timestamp_millis(millis) else { return };
+        let text = &mut self.context.text;
+        let start = text.len();
+        // Written where it will stay: nothing is allocated. Text takes whatever is written.
+        let _ = write!(text, "{time:?}");
+        self.set_written(CURRENT_TIME, Rank::Strong, start);
     }
 
     /// An entry of `properties`.
@@ -169,13 +172,18 @@ impl ContextWriter<'_> {
     }
 
     fn set(&mut self, slot: SlotId, rank: Rank, text: &str) {
+        let start = self.context.text.len();
+        self.context.text.push_str(text);
+        self.set_written(slot, rank, start);
+    }
+
+    /// Takes the text from `start` to the arena's end for a slot's value.
+    fn set_written(&mut self, slot: SlotId, rank: Rank, start: usize) {
+        let end = self.context.text.len();
         let Some(value) = self.context.slots.get_mut(slot.0 as usize) else { return };
         if rank < value.rank {
             return;
         }
-        let start = self.context.text.len();
-        self.context.text.push_str(text);
-        let end = self.context.text.len();
         // A request is bounded far below 4 GiB by its transport.
         *value = Value { start: start as u32, end: end as u32, rank };
     }
