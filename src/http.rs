@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod backstage;
 mod body;
+mod compress;
 mod conditional;
 mod context;
 mod cors;
@@ -160,7 +161,7 @@ async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> Htt
         let mut response =
             result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
         worker.cors.apply(request.headers(), response.headers_mut());
-        response
+        worker.compressor.apply(request.method(), request.headers(), response)
     };
     if is_unread {
         // What is left of the body must not be taken for the next request.

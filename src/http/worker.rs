@@ -13,6 +13,7 @@ use actix_web::http::header::HeaderName;
 
 use super::{
     auth::{Admit, judge},
+    compress::Compressor,
     cors::Cors,
     error::Problem,
     query::Buffers,
@@ -33,6 +34,7 @@ const RENEWED_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     pub(super) surfaces: Arc<Surfaces>,
     pub(super) cors: Cors,
+    pub(super) compressor: Compressor,
     pub(super) headers: TokenHeaders,
     /// `None` where callers' tokens are not validated upstream.
     admit: Option<Admit>,
@@ -92,7 +94,8 @@ impl Worker {
             empty: compile(&Features::default(), &Projects::All, &Host::default()).0,
         });
         let usage = usage.recorder(&surfaces.proxy.app_name);
-        Ok(Rc::new(Self { surfaces, cors, headers, admit, usage, desk }))
+        let compressor = Compressor::default();
+        Ok(Rc::new(Self { surfaces, cors, compressor, headers, admit, usage, desk }))
     }
 
     /// Does `attempt`, once more after upstream has admitted the token where only that is missing.

@@ -9,6 +9,7 @@
     reason = "a test may fail where it stands, and its modules are nobody's library"
 )]
 
+mod compression;
 mod conditional;
 mod cors;
 mod frontend;

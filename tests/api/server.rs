@@ -46,6 +46,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A request in the making.
@@ -136,7 +138,15 @@ impl Ask<'_> {
         self
     }
 
+    /// The reply to a request whose answer is text.
     pub(crate) async fn send(self) -> Reply {
+        let reply = self.send_bytes().await;
+        let body = String::from_utf8(reply.bytes.clone()).unwrap();
+        Reply { body, ..reply }
+    }
+
+    /// The reply with its body as it came; `body` stays empty.
+    pub(crate) async fn send_bytes(self) -> Reply {
         let url = format!("http://{}{}", self.server.address, self.path);
         let mut request = self.server.client.request(self.method, url).no_decompress();
         for (name, value) in self.headers {
@@ -151,7 +161,8 @@ impl Ask<'_> {
         Reply {
             status: response.status(),
             headers: response.headers().clone(),
-            body: String::from_utf8(body.to_vec()).unwrap(),
+            body: String::new(),
+            bytes: body.to_vec(),
         }
     }
 }
