@@ -46,7 +46,6 @@ const OTHER_VALUES: &[&str] = &[
     "pkcs12-identity-file",
     "pkcs12-passphrase",
     "pem-cert-file",
-    "upstream-certificate-file",
     "client-keepalive-timeout",
     "redis-url",
     "redis-mode",
@@ -86,7 +85,6 @@ const OTHER_SWITCHES: &[&str] = &[
     "sentry-enable-logs",
     "strict",
     "dynamic",
-    "skip-ssl-verification",
     "redis-secure",
     "s3-force-path-style",
     "streaming",
@@ -180,6 +178,13 @@ pub struct ServerArgs {
     /// Both of the above
     #[arg(long, global = true)]
     pub token_header: Option<String>,
+    /// Takes upstream's certificate whatever it says
+    #[arg(long, short, global = true, num_args = 0..=1, require_equals = true,
+          default_missing_value = ON)]
+    pub skip_ssl_verification: Option<String>,
+    /// PEM file of certificates to trust upstream, on top of the machine's
+    #[arg(long, global = true)]
+    pub upstream_certificate_file: Option<String>,
     /// Origins whose pages may read answers, comma separated [default: *]
     #[arg(long, global = true)]
     pub cors_origin: Option<String>,
@@ -320,7 +325,6 @@ fn command() -> clap::Command {
         switch.global(true)
     });
     let command = Args::command().args(value.chain(switch));
-    let command = command.mut_arg("skip-ssl-verification", |arg| arg.short('s'));
     // Not for every command: the letter is `--bootstrap-file` after `offline`.
     command.mut_subcommand("edge", |edge| edge.arg(other(BACKUP_FOLDER).short('b')))
 }
@@ -412,7 +416,8 @@ mod tests {
     fn a_letter_means_what_its_command_says() {
         let backup = args("offleash edge -b /data -s");
         let others: Vec<_> = backup.others.iter().map(|(name, _)| *name).collect();
-        assert_eq!(others, ["skip-ssl-verification", "backup-folder"]);
+        assert_eq!(others, ["backup-folder"]);
+        assert_eq!(backup.server.skip_ssl_verification.as_deref(), Some("true"));
         let Some(Command::Offline(offline)) = args("offleash offline -b f.json").command else {
             panic!()
         };

@@ -8,9 +8,12 @@ use std::{
 use crate::token::Token;
 
 pub mod edge_args;
+mod outbound;
 pub mod proxy_env;
 mod settings;
 mod values;
+
+pub use outbound::{Outbound, OutboundProxy, Proxies, Tls, Verification};
 
 /// Reads a variable: its value, or `None` where it is not set.
 ///
@@ -117,6 +120,7 @@ pub enum TrustProxy {
 }
 
 /// Where flags come from.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 #[derive(Clone, Debug)]
 pub enum Source {
     Upstream(Upstream),
@@ -151,6 +155,20 @@ pub struct Upstream {
     pub access: Access,
     /// 0 turns registration and usage reports off.
     pub report_every: Duration,
+    /// By how much a report may come earlier or later than its time. By default 0.
+    pub report_jitter: Duration,
+    pub outbound: Outbound,
+    pub bootstrap: Option<Bootstrap>,
+}
+
+/// Where flags come from until upstream has answered for the first time.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Masked: signed URLs are common, and open what they name to everybody.
+    pub url: Token,
+    /// The value of `Authorization`, verbatim.
+    pub authorization: Option<Token>,
+    pub outbound: Outbound,
 }
 
 /// Who may ask, and with which of our tokens upstream is asked.

@@ -9,12 +9,12 @@
 
 mod error;
 mod tls;
+mod transport;
+mod tunnel;
 mod wire;
 
 use std::{
-    cell::OnceCell,
     fmt,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -29,9 +29,11 @@ use awc::error::{PayloadError, SendRequestError};
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Access, Identity, Upstream},
+    config::{Access, Bootstrap, Identity, Outbound, Upstream},
     token::Token,
 };
+
+use transport::Transport;
 
 pub use error::UpstreamError;
 pub use wire::ValidToken;
@@ -51,6 +53,9 @@ const STRATEGIES: [&str; 8] = [
     "remoteAddress",
     "flexibleRollout",
 ];
+/// Of our headers, those that the server of a bootstrap gets.
+const BOOTSTRAP_HEADERS: [&str; 5] =
+    ["user-agent", "unleash-appname", "unleash-instanceid", "unleash-sdk", "accept"];
 /// The largest answer that is read, after decompression.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const MAX_REDIRECTS: usize = 5;
@@ -69,14 +74,13 @@ pub struct Endpoint {
     identity: Identity,
     connect_within: Duration,
     answer_within: Duration,
+    outbound: Outbound,
 }
 
 /// Asks upstream. Lives on one thread.
 pub struct Client {
     endpoint: Endpoint,
-    plain: awc::Client,
-    // Made when first needed: reading the machine's certificates takes longer than a whole start.
-    secure: OnceCell<awc::Client>,
+    transport: Transport,
 }
 
 /// A header that cannot be sent.
@@ -129,6 +133,7 @@ impl Endpoint {
             ("unleash-connection-id", &identity.connection_id),
             ("unleash-sdk", SDK),
             ("unleash-client-spec", CLIENT_SPEC),
+            ("accept", "*/*"),
         ];
         let custom = upstream.custom_headers.iter().map(|(name, value)| (&**name, value.secret()));
         for (name, text) in ours.into_iter().chain(custom) {
@@ -153,6 +158,7 @@ impl Endpoint {
             identity: identity.clone(),
             connect_within: upstream.connect_within,
             answer_within: upstream.answer_within,
+            outbound: upstream.outbound.clone(),
         })
     }
 }
@@ -167,8 +173,8 @@ impl fmt::Debug for Endpoint {
 
 impl Client {
     pub fn new(endpoint: Endpoint) -> Self {
-        let plain = awc_client(&endpoint, None);
-        Self { endpoint, plain, secure: OnceCell::new() }
+        let transport = Transport::new(endpoint.outbound.clone(), endpoint.connect_within);
+        Self { endpoint, transport }
     }
 
     /// Asks for every flag that `token` may see, unless `known` is still the tag of them.
@@ -193,6 +199,30 @@ impl Client {
         reply.expect(StatusCode::OK)?;
         let etag = reply.headers.get(header::ETAG).cloned();
         Ok(Fetched::Payload { body: reply.body, etag })
+    }
+
+    /// Asks for the flags to start with, where `from` says, once and without our token
+    /// (`spec/unleash-proxy.md` 4.1).
+    ///
+    /// # Errors
+    /// When the answer is anything but a whole 200, or did not come within `within`.
+    pub async fn bootstrap(
+        &self,
+        from: &Bootstrap,
+        within: Duration,
+    ) -> Result<Bytes, UpstreamError> {
+        let url = from.url.secret().to_owned();
+        let mut question = self.question(Method::GET, url, None);
+        question.headers.retain(|(name, _)| BOOTSTRAP_HEADERS.contains(&name.as_str()));
+        let value = from.authorization.as_ref();
+        let value = value.and_then(|token| HeaderValue::from_str(token.secret()).ok());
+        question.headers.extend(value.map(|value| (header::AUTHORIZATION, value)));
+        // A client of its own, for this once: whose word is taken there may differ.
+        let outbound = from.outbound.clone();
+        let endpoint = Endpoint { outbound, answer_within: within, ..self.endpoint.clone() };
+        let reply = Self::new(endpoint).ask(question).await?;
+        reply.expect(StatusCode::OK)?;
+        Ok(reply.body)
     }
 
     /// Asks which of `tokens` are good. Those that are missing in the answer are not.
@@ -295,11 +325,11 @@ impl Client {
     }
 
     async fn once(&self, question: &Question) -> Result<Reply, UpstreamError> {
-        let sent = match self.send(question).await {
+        let sent = match self.transport.send(question).await {
             // A connection that was kept may have been closed just as it was taken up again.
-            Err(SendRequestError::Send(_)) => self.send(question).await,
+            Err(SendRequestError::Send(_)) => self.transport.send(question).await,
             Err(SendRequestError::Connect(awc::error::ConnectError::Disconnected)) => {
-                self.send(question).await
+                self.transport.send(question).await
             }
             sent => sent,
         };
@@ -314,22 +344,6 @@ impl Client {
             wire::check_length(&headers, body.len())?;
         }
         Ok(Reply { headers, status, body })
-    }
-
-    fn send(&self, question: &Question) -> awc::SendClientRequest {
-        let http = if question.url.starts_with("https:") {
-            self.secure.get_or_init(|| awc_client(&self.endpoint, Some(tls::client_config())))
-        } else {
-            &self.plain
-        };
-        let mut request = http.request(question.method.clone(), question.url.as_str());
-        for (name, value) in &question.headers {
-            request = request.insert_header((name.clone(), value.clone()));
-        }
-        match &question.body {
-            Some(body) => request.send_body(body.clone()),
-            None => request.send(),
-        }
     }
 }
 
@@ -364,17 +378,6 @@ impl Reply {
     }
 }
 
-/// `tls`: `None` cannot speak https.
-fn awc_client(endpoint: &Endpoint, tls: Option<Arc<rustls::ClientConfig>>) -> awc::Client {
-    let within = endpoint.connect_within;
-    let mut connector = awc::Connector::new().timeout(within).handshake_timeout(within);
-    if let Some(tls) = tls {
-        connector = connector.rustls_0_23(tls);
-    }
-    // Both are done here: time is kept over redirects and all, and the token on its host.
-    awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
-}
-
 fn header_name(name: &str) -> Result<HeaderName, BadHeader> {
     let bad = |_| BadHeader { name: name.to_owned(), part: "name" };
     HeaderName::try_from(name).map_err(bad)
@@ -406,6 +409,9 @@ mod tests {
             query: Vec::new(),
             access: Access::Tokens { startup: vec![Token::new(secret)], frontend: Vec::new() },
             report_every: Duration::ZERO,
+            report_jitter: Duration::ZERO,
+            outbound: Outbound::default(),
+            bootstrap: None,
         };
         let identity = Identity {
             app_name: "app".to_owned(),

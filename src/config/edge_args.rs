@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Access, Config, Cors, EdgeSurface, Env, Identity, Log, LogFormat, Machine, OfflineTokens,
-    Origins, Problems, ProxySurface, Resolved, Source, Surfaces, TrustProxy, Upstream,
+    Origins, Outbound, Problems, ProxySurface, Resolved, Source, Surfaces, TrustProxy, Upstream,
     proxy_env::{DEFAULT_APP_NAME, DEFAULT_MAX_AGE_SECONDS, DEFAULT_PREFLIGHT_STATUS},
     settings::{Found, Settings},
     values,
@@ -39,11 +39,9 @@ const UNSUPPORTED: &[&str] = &[
     "REDIRECT_HTTP_TO_HTTPS",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "TOKEN_REVALIDATION_INTERVAL_SECONDS",
-    "SKIP_SSL_VERIFICATION",
     "PKCS8_CLIENT_CERTIFICATE_FILE",
     "PKCS12_IDENTITY_FILE",
     "PEM_CERT_FILE",
-    "UPSTREAM_CERTIFICATE_FILE",
     "BACKUP_FOLDER",
     "REDIS_URL",
     "REDIS_HOST",
@@ -52,12 +50,6 @@ const UNSUPPORTED: &[&str] = &[
     "DELTA",
     "PROMETHEUS_REMOTE_WRITE_URL",
     "UNLEASH_CLIENT_SECRET",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
 ];
 
 /// What `offleash edge` was asked to do.
@@ -277,6 +269,11 @@ fn upstream(settings: &mut Settings<'_>, args: &Args, edge: &EdgeArgs) -> Option
     let report_every = settings.parsed(report, values::seconds).unwrap_or(DEFAULT_REPORT);
     let custom_headers = settings.parsed(headers, values::headers).unwrap_or_default();
     let token_header = auth_header(settings, &args.server, header);
+    let typed = &args.server;
+    let skip = settings.flag("SKIP_SSL_VERIFICATION", typed.skip_ssl_verification.as_deref());
+    let root =
+        settings.flag("UPSTREAM_CERTIFICATE_FILE", typed.upstream_certificate_file.as_deref());
+    let outbound = Outbound::of_edge(settings, (skip, root), url.as_deref());
     let url = url?;
     // Edge wants the URL without `/api`; with it, the meaning is just as clear.
     let root_url = url.strip_suffix("/api").unwrap_or(&url).to_owned();
@@ -291,6 +288,9 @@ fn upstream(settings: &mut Settings<'_>, args: &Args, edge: &EdgeArgs) -> Option
         query: Vec::new(),
         access: Access::Tokens { startup, frontend },
         report_every,
+        report_jitter: Duration::ZERO,
+        outbound,
+        bootstrap: None,
     })
 }
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    Access, Config, Cors, EdgeSurface, Env, Identity, Log, LogFormat, Machine, Origins, Problems,
-    ProxySurface, Resolved, Server, Source, Surfaces, TrustProxy, Upstream,
+    Access, Bootstrap, Config, Cors, EdgeSurface, Env, Identity, Log, LogFormat, Machine, Origins,
+    Outbound, Problems, ProxySurface, Resolved, Server, Source, Surfaces, TrustProxy, Upstream,
+    Verification, outbound,
     settings::{Found, Settings},
     values,
 };
@@ -21,24 +22,10 @@ pub(super) const DEFAULT_MAX_AGE_SECONDS: u64 = 172_800;
 pub(super) const DEFAULT_PREFLIGHT_STATUS: u16 = 204;
 
 /// Set and not served yet: a warning. Unset and empty mean the same.
-const UNSUPPORTED: &[&str] = &[
-    "EXP_BOOTSTRAP_URL",
-    "EXP_BOOTSTRAP_AUTHORIZATION",
-    "EXP_SERVER_SIDE_SDK_CONFIG_TOKENS",
-    "HTTP_OPTIONS_REJECT_UNAUTHORIZED",
-    "UNLEASH_METRICS_JITTER",
-    "NODE_EXTRA_CA_CERTS",
-    "NODE_TLS_REJECT_UNAUTHORIZED",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-];
+const UNSUPPORTED: &[&str] = &["EXP_SERVER_SIDE_SDK_CONFIG_TOKENS"];
 
 /// Switches that are not served yet: a warning where they are on.
-const UNSUPPORTED_SWITCHES: &[&str] = &["ENABLE_OAS", "CORS_PREFLIGHT_CONTINUE"];
+const UNSUPPORTED_SWITCHES: &[&str] = &["ENABLE_OAS"];
 
 /// Refused: without them flags would be off for people they were on for, in silence.
 const REFUSED: &[(&str, &str)] = &[
@@ -193,7 +180,14 @@ fn upstream(settings: &mut Settings<'_>) -> Option<Upstream> {
         given => given.unwrap_or(DEFAULT_FETCH_INTERVAL_MS),
     };
     let report_every = number(settings, "UNLEASH_METRICS_INTERVAL");
+    let report_jitter = number(settings, "UNLEASH_METRICS_JITTER").unwrap_or_default();
     let query = query(settings);
+    let mut outbound = Outbound::of_node(settings, url.as_deref());
+    let bootstrap = bootstrap(settings, &outbound);
+    // The original's bootstrap does not obey it.
+    if let Some(verification) = own_verification(settings) {
+        outbound.tls.verification = verification;
+    }
     let url = url?;
     // A URL that ends in `/features` is one people copied from the API's documentation.
     let api_url = url.strip_suffix("/features").unwrap_or(&url);
@@ -209,7 +203,39 @@ fn upstream(settings: &mut Settings<'_>) -> Option<Upstream> {
         query,
         access: access?,
         report_every: Duration::from_millis(report_every.unwrap_or(DEFAULT_METRICS_INTERVAL_MS)),
+        report_jitter: Duration::from_millis(report_jitter),
+        outbound,
+        bootstrap,
     })
+}
+
+/// What `HTTP_OPTIONS_REJECT_UNAUTHORIZED` says. Ours: in the original any text but `true`, `1` and
+/// `t` turns verification off, a misspelt `TRUE` too; here that takes a clear no.
+fn own_verification(settings: &mut Settings<'_>) -> Option<Verification> {
+    let found = settings.variable("HTTP_OPTIONS_REJECT_UNAUTHORIZED");
+    let name = found.as_ref().map(|found| found.name.clone())?;
+    match settings.parsed(found, values::switch)? {
+        true => Some(Verification::Full),
+        false => {
+            outbound::warn_of_skipping(settings, &name);
+            Some(Verification::Skipped)
+        }
+    }
+}
+
+fn bootstrap(settings: &mut Settings<'_>, outbound: &Outbound) -> Option<Bootstrap> {
+    let authorization = settings.variable("EXP_BOOTSTRAP_AUTHORIZATION");
+    let Some(url) = settings.variable("EXP_BOOTSTRAP_URL") else {
+        if authorization.is_some() {
+            settings
+                .warn("`EXP_BOOTSTRAP_AUTHORIZATION` has no effect without `EXP_BOOTSTRAP_URL`");
+        }
+        return None;
+    };
+    let given = settings.token(authorization);
+    let (url, own) = settings.parsed(Some(url), values::url_with_secrets)?;
+    let authorization = given.or_else(|| own.map(|userinfo| outbound::basic(&userinfo)));
+    Some(Bootstrap { url, authorization, outbound: outbound.clone() })
 }
 
 fn access(settings: &mut Settings<'_>) -> Option<Access> {
@@ -278,11 +304,21 @@ fn complain(settings: &mut Settings<'_>) {
             settings.warn(format!("`{name}` is not supported yet, ignored"));
         }
     }
+    if switch(settings, "CORS_PREFLIGHT_CONTINUE") {
+        settings.warn(
+            "`CORS_PREFLIGHT_CONTINUE` has no effect: there is nothing behind a preflight to \
+             continue to, and its answer has the same headers",
+        );
+    }
+    if settings.variable("NODE_OPTIONS").is_some() {
+        settings.warn("`NODE_OPTIONS` has no effect: this is not Node");
+    }
     for (name, what) in REFUSED {
         if settings.variable(name).is_some() {
             settings.problem(format!(
-                "`{name}` is set: {what} cannot run here yet, and flags that need them would be \
-                 off without a word; unset it to start without them"
+                "`{name}` is set: {what} cannot run yet (they come with an embedded JavaScript \
+                 engine), and flags that need them would be off without a word; unset it to start \
+                 without them"
             ));
         }
     }

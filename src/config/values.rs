@@ -127,6 +127,30 @@ pub(super) fn url(text: &str) -> Result<String, Reason> {
     Ok(text.to_owned())
 }
 
+/// An absolute `http` or `https` URL that may hold secrets, and what stood before its `@`.
+///
+/// The reasons do not repeat the URL.
+pub(super) fn url_with_secrets(text: &str) -> Result<(Token, Option<String>), Reason> {
+    const SHAPE: &str = "is not an http or https URL";
+    let text = text.trim();
+    let text = text.split('#').next().unwrap_or(text);
+    let (scheme, rest) = text.split_once("://").ok_or(SHAPE)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (userinfo, host) = match authority.rsplit_once('@') {
+        Some((userinfo, host)) => (Some(userinfo.to_owned()), host),
+        None => (None, authority),
+    };
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let url = format!("{}://{host}{slash}{path}", scheme.to_ascii_lowercase());
+    let uri: Uri = url.parse().map_err(|_| SHAPE.to_owned())?;
+    let is_usable = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !is_usable || uri.host().is_none_or(str::is_empty) {
+        return Err(SHAPE.to_owned());
+    }
+    Ok((Token::new(url), userinfo))
+}
+
 /// Networks: addresses, CIDR, an address with a mask, or a name such as `loopback`.
 pub(super) fn networks(text: &str) -> Result<Vec<(IpAddr, u8)>, Reason> {
     let mut networks = Vec::new();
@@ -191,6 +215,21 @@ mod tests {
     fn a_url_with_a_password_is_refused_without_repeating_it() {
         let reason = url("https://me:hunter2@h/api").unwrap_err();
         assert!(!reason.contains("hunter2"), "{reason}");
+    }
+
+    #[test]
+    fn a_url_with_secrets_keeps_its_query_and_gives_its_credentials_apart() {
+        let read = |text| url_with_secrets(text).map(|(url, own)| (url.secret().to_owned(), own));
+        let plain = ("http://h:1/f.json?sig=a%20b".to_owned(), None);
+        assert_eq!(read(" http://h:1/f.json?sig=a%20b#x "), Ok(plain));
+        let own = ("https://h/?x".to_owned(), Some("me:s3cret".to_owned()));
+        assert_eq!(read("HTTPS://me:s3cret@h?x"), Ok(own));
+        for text in
+            ["s3cret", "ftp://h/s3cret", "https://", "https://s3cret@/", "http://a b/s3cret"]
+        {
+            let reason = read(text).unwrap_err();
+            assert!(!reason.contains("s3cret"), "{reason}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything here happens on one thread, and only waits at `upstream::Client`'s futures; what
 //! comes of them is taken in by a method of the actor, one at a time.
 
+mod bootstrap;
 mod tokens;
 
 use std::{
@@ -24,7 +25,7 @@ use super::{
     startup::Startup,
 };
 use crate::{
-    config::{Access, Upstream},
+    config::{Access, Bootstrap, Upstream},
     token::{Admission, Scope, Token},
     upstream::{Client, Endpoint, Fetched, UpstreamError},
 };
@@ -48,6 +49,7 @@ pub(super) struct Settings {
     policy: Policy,
     report_every: Duration,
     instance: String,
+    bootstrap: Option<Bootstrap>,
 }
 
 /// Keeps the catalog current from an upstream.
@@ -108,6 +110,7 @@ impl Settings {
             policy: Policy::new(upstream.poll_every, instance),
             report_every: upstream.report_every,
             instance: instance.to_owned(),
+            bootstrap: upstream.bootstrap.clone(),
         }
     }
 }
@@ -270,6 +273,7 @@ impl Actor for SyncActor {
                 let at = self.add_source(upstream_token, Scope::new("", []));
                 self.catalog.set_complete(true);
                 self.poll(at, ctx);
+                self.bootstrap(at, ctx);
             }
             Access::Tokens { startup, .. } => {
                 self.startup = Startup::all(startup);

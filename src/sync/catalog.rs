@@ -152,6 +152,15 @@ impl Catalog {
         Ok(flags)
     }
 
+    /// How many flags `json` holds.
+    ///
+    /// # Errors
+    /// When the payload is no good.
+    pub(super) fn count(json: &[u8]) -> Result<usize, BadPayload> {
+        let parsed = guarded(|| Features::parse_over(json, &Features::default()));
+        Ok(parsed.ok_or(BadPayload::Panicked)??.0.len())
+    }
+
     /// Lets `token` in. Its plan is compiled if nobody else has it yet.
     pub(super) fn grant(&mut self, token: &Token, kind: Kind, scope: Scope) {
         let environment: Box<str> = self.realm(&scope.environment).into();

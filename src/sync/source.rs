@@ -131,6 +131,25 @@ impl Source {
         Outcome { ask_at: step.ask_at, published: event == Event::Fetched }
     }
 
+    /// Publishes `json` until upstream answers. Returns how many flags it holds: with none it is
+    /// not published.
+    ///
+    /// # Errors
+    /// When the payload is no good. Nothing was changed.
+    pub(super) fn bootstrap(
+        &mut self,
+        json: &[u8],
+        catalog: &mut Catalog,
+    ) -> Result<usize, BadPayload> {
+        if Catalog::count(json)? == 0 {
+            return Ok(0);
+        }
+        // Without a tag or a hash: whatever upstream answers first is news.
+        self.flags = catalog.deliver(self.part, json)?;
+        catalog.publish();
+        Ok(self.flags)
+    }
+
     fn deliver(
         &mut self,
         result: Result<Fetched, UpstreamError>,
@@ -179,8 +198,10 @@ impl Source {
 
     /// What is being served meanwhile.
     fn keeping(&self, now: Duration) -> String {
-        if !self.machine.has_delivered() {
-            return "nothing to serve yet".to_owned();
+        match (self.machine.has_delivered(), self.flags) {
+            (true, _) => {}
+            (false, 0) => return "nothing to serve yet".to_owned(),
+            (false, flags) => return format!("serving the {flags} flags of the bootstrap"),
         }
         let age = now.saturating_sub(self.confirmed_at).as_secs();
         format!("still serving the {} flags of {age} s ago", self.flags)

@@ -14,7 +14,7 @@ pub enum UpstreamError {
     Unreachable(SendRequestError),
     #[error("upstream did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("upstream answered `{status}`")]
+    #[error("{} answered `{status}`", who(*status))]
     Status { status: u16, retry_after: Option<Duration> },
     #[error("upstream's answer broke off: {0}")]
     Broken(PayloadError),
@@ -30,6 +30,11 @@ pub enum UpstreamError {
     Circle,
     #[error("asking upstream ended in a panic: this is a bug in offleash")]
     Panicked,
+}
+
+/// Who answers with `status`: a server has no use for this one.
+fn who(status: u16) -> &'static str {
+    if status == 407 { "an outbound proxy that wants other credentials" } else { "upstream" }
 }
 
 // === impl UpstreamError ===

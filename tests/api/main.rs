@@ -9,10 +9,13 @@
     reason = "a test may fail where it stands, and its modules are nobody's library"
 )]
 
+mod bootstrap;
 mod compression;
 mod conditional;
 mod cors;
 mod frontend;
+mod gitlab;
+mod outbound;
 mod proxy;
 mod server;
 mod service;

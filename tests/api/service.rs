@@ -289,3 +289,85 @@ fn a_process_says_where_it_listens_that_it_is_ready_and_that_it_stops_at_the_lev
     assert_eq!(log.len(), 3, "three lines, and none about garbage: {log:#?}");
     assert!(!log.join("\n").contains("sesame"), "{log:#?}");
 }
+
+/// What a process that cannot start writes on stderr, and its exit code.
+fn refusal(args: &[&str], variables: &[(&str, &str)]) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_offleash"))
+        .args(args)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+#[test]
+fn a_process_names_every_problem_of_its_variables_at_once_and_no_secret() {
+    let (said, code) = refusal(
+        &[],
+        &[
+            ("UNLEASH_URL", "https://me:sesame@unleash.test/api"),
+            ("UNLEASH_PROXY_CLIENT_KEYS", " , "),
+            ("PORT", "70000"),
+            ("PROXY_BASE_PATH", "/a b"),
+            ("CLIENT_KEY_HEADER_NAME", "no good"),
+            ("UNLEASH_FETCH_INTERVAL", "soon"),
+            ("UNLEASH_METRICS_JITTER", "-5"),
+            ("UNLEASH_TAGS", "simple"),
+            ("CORS_MAX_AGE", "long"),
+            ("CORS_OPTIONS_SUCCESS_STATUS", "404"),
+            ("HTTP_OPTIONS_REJECT_UNAUTHORIZED", "maybe"),
+            ("EXP_BOOTSTRAP_URL", "ftp://me:sesame@boot.test/flags"),
+            ("EXP_BOOTSTRAP_AUTHORIZATION", "sesame\u{7f}"),
+            ("HTTPS_PROXY", "socks5://me:sesame@proxy.test"),
+            ("UNLEASH_CUSTOM_STRATEGIES_FILE", "/strategies.js"),
+            ("EXP_CUSTOM_ENRICHERS_FILE", "/enrichers.js"),
+        ],
+    );
+    assert_eq!(code, Some(64), "{said}");
+    let named: HashSet<&str> = said.lines().filter_map(|line| line.split('`').nth(1)).collect();
+    let expected = [
+        "UNLEASH_URL",
+        "UNLEASH_API_TOKEN",
+        "UNLEASH_PROXY_CLIENT_KEYS",
+        "PORT",
+        "PROXY_BASE_PATH",
+        "CLIENT_KEY_HEADER_NAME",
+        "UNLEASH_FETCH_INTERVAL",
+        "UNLEASH_METRICS_JITTER",
+        "UNLEASH_TAGS",
+        "CORS_MAX_AGE",
+        "CORS_OPTIONS_SUCCESS_STATUS",
+        "HTTP_OPTIONS_REJECT_UNAUTHORIZED",
+        "EXP_BOOTSTRAP_URL",
+        "EXP_BOOTSTRAP_AUTHORIZATION",
+        "HTTPS_PROXY",
+        "UNLEASH_CUSTOM_STRATEGIES_FILE",
+        "EXP_CUSTOM_ENRICHERS_FILE",
+    ];
+    assert_eq!(named, HashSet::from(expected), "{said}");
+    assert_eq!(said.lines().count(), 1 + expected.len(), "one line each: {said}");
+    assert!(!said.contains("sesame"), "{said}");
+    assert!(said.contains("embedded JavaScript engine"), "{said}");
+}
+
+#[test]
+fn a_process_with_flags_names_every_problem_at_once_too() {
+    let (said, code) = refusal(
+        &["edge", "--tokens", "sesame", "--upstream-certificate-file", "/nowhere/root.pem"],
+        &[("SKIP_SSL_VERIFICATION", "maybe"), ("HTTP_PROXY", "http://me:sesame@")],
+    );
+    assert_eq!(code, Some(64), "{said}");
+    for name in [
+        "`UPSTREAM_URL`",
+        "`--tokens` has no token",
+        "`--upstream-certificate-file` is `/nowhere/root.pem`",
+        "`SKIP_SSL_VERIFICATION`",
+        "`HTTP_PROXY`",
+    ] {
+        assert!(said.contains(name), "{name} is not in {said}");
+    }
+    assert!(!said.contains("sesame"), "{said}");
+}

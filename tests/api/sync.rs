@@ -10,7 +10,7 @@ use std::{
 use actix_rt::System;
 use futures_util::future::join_all;
 use offleash::{
-    config::{Access, Config, Identity, OfflineTokens, Source, Upstream},
+    config::{Access, Config, Identity, OfflineTokens, Outbound, Source, Upstream},
     engine::{Context, Profile, Scratch, Show},
     snapshot::{self, Reader},
     sync::{self, Handle, StartError},
@@ -31,7 +31,7 @@ const FRONTEND: &str = "*:development.front-sesame";
 // === the bench ===
 
 /// Sync at work, and a worker's view of what it publishes.
-struct Bench {
+pub(crate) struct Bench {
     handle: Handle,
     reader: Reader,
 }
@@ -43,14 +43,14 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    fn start(source: Source) -> Result<Self, StartError> {
+    pub(crate) fn start(source: Source) -> Result<Self, StartError> {
         logs();
         let (publisher, subscriber) = snapshot::channel();
         let handle = sync::start(&config(source), "", publisher)?;
         Ok(Self { handle, reader: subscriber.reader() })
     }
 
-    fn with_keys(url: &str) -> Self {
+    pub(crate) fn with_keys(url: &str) -> Self {
         Self::start(Source::Upstream(keys(url))).unwrap()
     }
 
@@ -58,16 +58,16 @@ impl Bench {
         Self::start(Source::Upstream(tokens(url, startup))).unwrap()
     }
 
-    fn ready(&mut self) -> bool {
+    pub(crate) fn ready(&mut self) -> bool {
         self.reader.current().ready
     }
 
-    fn version(&mut self) -> u64 {
+    pub(crate) fn version(&mut self) -> u64 {
         self.reader.current().version
     }
 
     /// The names of the flags that are on for `token`; `None` without a grant or without flags.
-    fn flags(&mut self, token: &str) -> Option<Vec<String>> {
+    pub(crate) fn flags(&mut self, token: &str) -> Option<Vec<String>> {
         let plan = self.reader.current().grants.get(token)?.plan.clone()?;
         let (mut context, mut scratch) = (Context::new(), Scratch::new());
         let _ = context.start(&plan, 0, 0);
@@ -79,7 +79,7 @@ impl Bench {
         Some(toggles.map(|toggle| toggle["name"].as_str().unwrap().to_owned()).collect())
     }
 
-    async fn serves(&mut self, token: &str, flags: &[&str]) {
+    pub(crate) async fn serves(&mut self, token: &str, flags: &[&str]) {
         eventually(&format!("{flags:?} are served"), || {
             self.flags(token).is_some_and(|served| served == flags)
         })
@@ -88,7 +88,7 @@ impl Bench {
 }
 
 /// Waits until `condition` holds, and fails when it does not within ten seconds.
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "not within ten seconds: {what}\n{}", ours());
@@ -118,6 +118,9 @@ fn upstream(url: &str, access: Access) -> Upstream {
         query: Vec::new(),
         access,
         report_every: Duration::ZERO,
+        report_jitter: Duration::ZERO,
+        outbound: Outbound::default(),
+        bootstrap: None,
     }
 }
 
@@ -195,25 +198,30 @@ fn logs() -> &'static Logs {
     logs
 }
 
+/// From now on what this test's own threads say is kept.
+pub(crate) fn watch_logs() {
+    logs();
+}
+
 fn system() -> String {
     format!("system:{}", System::current().id())
 }
 
 /// What the threads of this test's own actix system logged so far.
-fn said() -> String {
+pub(crate) fn said() -> String {
     logs().0.lock().unwrap().get(&system()).cloned().unwrap_or_default()
 }
 
 /// Of that, what offleash itself said.
-fn ours() -> String {
+pub(crate) fn ours() -> String {
     said().lines().filter(|line| line.contains(" offleash::")).collect::<Vec<_>>().join("\n")
 }
 
-fn times_said(level: &str, text: &str) -> usize {
+pub(crate) fn times_said(level: &str, text: &str) -> usize {
     said().lines().filter(|line| line.contains(level) && line.contains(text)).count()
 }
 
-fn assert_no_secrets() {
+pub(crate) fn assert_no_secrets() {
     let said = said();
     assert!(!said.is_empty(), "logs are captured");
     assert!(!said.contains("sesame"), "{said}");

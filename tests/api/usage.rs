@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::join_all;
 use offleash::{
     Running,
-    config::{Access, Config, Source, Upstream},
+    config::{Access, Config, Outbound, Source, Upstream},
     token::Token,
 };
 use serde_json::{Value, json};
@@ -144,6 +144,9 @@ fn house_config(url: &str, dialect: Dialect, report_every: Duration) -> Config {
         query: Vec::new(),
         access,
         report_every,
+        report_jitter: Duration::ZERO,
+        outbound: Outbound::default(),
+        bootstrap: None,
     });
     config
 }

@@ -192,6 +192,36 @@ fn what_is_not_served_yet_gets_a_warning_each_and_a_no_gets_none() {
 }
 
 #[test]
+fn the_way_to_upstream_is_read_from_flags_and_variables() {
+    let outbound = |line: &str, variables: &[(&str, &str)]| {
+        let resolved = read(&format!("{MINIMAL} {line}"), variables).unwrap();
+        let Source::Upstream(upstream) = resolved.config.source else { panic!("not upstream") };
+        assert!(upstream.bootstrap.is_none() && upstream.report_jitter.is_zero());
+        (upstream.outbound, resolved.warnings)
+    };
+    let (plain, warnings) = outbound("", &[]);
+    assert_eq!((plain.tls.clone(), warnings.len()), (crate::config::Tls::default(), 0));
+    assert!(plain.proxies.to(&"https://unleash.test".parse().unwrap()).is_none());
+    for (line, variables) in [
+        ("--skip-ssl-verification", &[][..]),
+        ("-s", &[]),
+        ("", &[("SKIP_SSL_VERIFICATION", "true")]),
+    ] {
+        let (outbound, warnings) = outbound(line, variables);
+        assert_eq!(outbound.tls.verification, crate::config::Verification::Skipped, "{line}");
+        assert_eq!(warnings.len(), 1, "{line}");
+    }
+    let set = [("HTTPS_PROXY", "p:3128"), ("NO_PROXY", "example")];
+    let (outbound, _) = outbound("--skip-ssl-verification=false", &set);
+    let to = |url: &str| outbound.proxies.to(&url.parse().unwrap()).map(|it| format!("{it:?}"));
+    assert_eq!(to("https://unleash.test").as_deref(), Some("http://p:3128"));
+    assert_eq!(to("https://unleash.example"), None);
+    let missing = format!("{MINIMAL} --upstream-certificate-file /nowhere.pem");
+    let problems = read(&missing, &[]).unwrap_err().0;
+    assert!(problems[0].contains("`/nowhere.pem`") && problems.len() == 1, "{problems:?}");
+}
+
+#[test]
 fn an_offline_process_needs_a_file_and_somebody_who_may_ask() {
     let line = "offline -b flags.json -c c:e.s -f f1,f2 -r 3";
     let Source::File { path, reload_every, tokens: who } = read(line, &[]).unwrap().config.source

@@ -1,6 +1,8 @@
 use super::*;
 use crate::token::Token;
 
+mod table;
+
 const MINIMAL: &[(&str, &str)] = &[
     ("UNLEASH_URL", "https://unleash.example.com/api/"),
     ("UNLEASH_API_TOKEN", "*:development.s3cret"),
@@ -280,6 +282,7 @@ fn all_eight_cors_variables_are_read() {
     assert_eq!(with(&[("CORS_ORIGIN", "*")]).config.surfaces.cors.origin, Origins::Any);
     assert_eq!(with(&[("CORS_CREDENTIALS", "1")]).warnings.len(), 1);
     assert_eq!(with(&[("CORS_PREFLIGHT_CONTINUE", "true")]).warnings.len(), 1);
+    assert_eq!(with(&[("CORS_PREFLIGHT_CONTINUE", "false")]).warnings.len(), 0);
 }
 
 #[test]
@@ -305,7 +308,9 @@ fn what_is_not_served_yet_gets_a_warning_each_and_code_in_javascript_is_refused(
     assert_eq!(warnings.len(), more.len());
     assert!(warnings.iter().all(|text| text.ends_with("is not supported yet, ignored")));
     let more: Vec<_> = REFUSED.iter().map(|(name, _)| (*name, "/x.js")).collect();
-    assert_eq!(problems(&more).len(), 2);
+    let problems = problems(&more);
+    assert_eq!(problems.len(), 2);
+    assert!(problems.iter().all(|text| text.contains("embedded JavaScript")), "{problems:?}");
 }
 
 #[test]
