@@ -3,7 +3,7 @@
 //! ```text
 //!   worker ─ Recorder ─ Report, Application ─▶ UsageActor ─▶ upstream::Client
 //!            (its own buffer)  (bounded mailbox)   │ ledger: sums, bounded
-//!                                                  │ batch: bodies, by size
+//!                                                  │ batch: bodies, by size; delivery: one by one
 //! ```
 //!
 //! A request waits for none of this: what a worker accepted goes to the actor by message. Sums are
@@ -11,6 +11,7 @@
 //! room for is counted, and said (`spec/unleash-proxy.md` 3.3 and 9.2, `spec/unleash-edge.md` 3.5).
 
 mod batch;
+mod delivery;
 mod impact;
 mod ledger;
 mod outlet;

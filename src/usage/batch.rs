@@ -30,6 +30,7 @@ pub(super) enum Dialect {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
+    /// At least as many as its body has.
     bytes: usize,
 }
 
@@ -123,6 +124,16 @@ impl Batch {
             (Item::Count(key, _), Item::Impact(app, _)) => key.app == *app,
             _ => false,
         })
+    }
+
+    /// Two batches that hold what this one holds; itself where it is a single item.
+    pub(super) fn halved(mut self) -> Result<[Self; 2], Self> {
+        if self.items.len() < 2 {
+            return Err(self);
+        }
+        let items = self.items.split_off(self.items.len() / 2);
+        let bytes = self.bytes;
+        Ok([self, Self { items, bytes }])
     }
 
     /// The body to send. `None`: the dialect has no way to say this.

@@ -62,6 +62,14 @@ pub(super) enum Item {
     Application((Box<str>, Box<str>), Map<String, Value>),
 }
 
+/// Which sum an item adds to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ItemKey {
+    Count(CountKey),
+    Impact(Box<str>, ImpactKey),
+    Application(Box<str>, Box<str>),
+}
+
 // === impl Ledger ===
 
 impl Ledger {
@@ -172,6 +180,16 @@ impl Ledger {
 // === impl Item ===
 
 impl Item {
+    pub(super) fn key(&self) -> ItemKey {
+        match self {
+            Self::Count(key, _) => ItemKey::Count(key.clone()),
+            Self::Impact(app, impact) => ItemKey::Impact(app.clone(), impact.key()),
+            Self::Application((app, instance), _) => {
+                ItemKey::Application(app.clone(), instance.clone())
+            }
+        }
+    }
+
     pub(super) fn count(app: &str, hour: i64, count: Count) -> Self {
         let mut tally = Tally { yes: count.yes, no: count.no, ..Tally::default() };
         for (name, count) in count.variants {

@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 
 use super::{
     Application, MAX_WAITING, Note, Report, Shared,
-    batch::{self, Batch, Dialect, Span},
+    batch::{Dialect, Span},
+    delivery::{self, Sent},
     ledger::Item,
     now_millis,
     outlet::Outlet,
-    pace::Trouble,
+    pace::{Pace, Trouble},
 };
 use crate::{
     config::{Access, Identity, Upstream},
@@ -30,13 +31,12 @@ const LAST_RETRY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Settings {
     access: Access,
-    every: Duration,
+    pace: Pace,
     identity: Identity,
 }
 
 /// Adds up what workers hand on, and reports it.
 pub(super) struct UsageActor {
-    every: Duration,
     identity: Identity,
     endpoint: Endpoint,
     /// Made on the actor's own thread.
@@ -46,13 +46,8 @@ pub(super) struct UsageActor {
     /// Of what was turned away, how much was said.
     said_turned_away: u64,
     stopping: Option<oneshot::Sender<()>>,
-}
-
-/// What came of reporting.
-struct Sent {
-    unsent: Vec<Item>,
-    since: i64,
-    result: Result<(), UpstreamError>,
+    random: ahash::RandomState,
+    draws: u64,
 }
 
 /// Reports everything, at once, and says when that is done or `within` is over.
@@ -66,12 +61,13 @@ pub(super) struct Stop {
 
 impl Settings {
     pub(super) fn new(upstream: &Upstream, identity: &Identity) -> Self {
-        let (access, every) = (upstream.access.clone(), upstream.report_every);
-        Self { access, every, identity: identity.clone() }
+        let pace = Pace::new(upstream.report_every, upstream.report_jitter);
+        Self { access: upstream.access.clone(), pace, identity: identity.clone() }
     }
 
     fn outlets(&self) -> Vec<Outlet> {
-        let outlet = |dialect, token: &Token| Outlet::new(dialect, token.clone(), self.every);
+        let outlet =
+            |dialect, token: &Token| Outlet::new(dialect, token.clone(), self.pace.clone());
         let startup = match &self.access {
             Access::Keys { upstream_token, .. } => {
                 return vec![outlet(Dialect::Proxy, upstream_token)];
@@ -96,7 +92,6 @@ impl UsageActor {
     pub(super) fn new(settings: Settings, endpoint: Endpoint, shared: Arc<Shared>) -> Self {
         let outlets = settings.outlets();
         Self {
-            every: settings.every,
             identity: settings.identity,
             endpoint,
             client: None,
@@ -104,7 +99,16 @@ impl UsageActor {
             shared,
             said_turned_away: 0,
             stopping: None,
+            random: ahash::RandomState::new(),
+            draws: 0,
         }
+    }
+
+    /// Uniform in 0..1. Nobody's secret: it only spreads reports.
+    fn roll(&mut self) -> f64 {
+        self.draws += 1;
+        let bits = u32::try_from(self.random.hash_one(self.draws) >> 32).unwrap_or_default();
+        f64::from(bits) / (f64::from(u32::MAX) + 1.0)
     }
 
     fn client(&mut self) -> Rc<Client> {
@@ -171,8 +175,7 @@ impl UsageActor {
     /// Reports what the outlet at `at` holds, unless it is at that already.
     fn report(&mut self, at: usize, ctx: &mut Context<Self>) {
         self.say_turned_away();
-        let client = self.client();
-        let every = self.every;
+        let (client, dice) = (self.client(), self.roll());
         let Some(outlet) = self.outlets.get_mut(at) else { return };
         if outlet.under_way > 0 {
             return;
@@ -182,7 +185,8 @@ impl UsageActor {
         }
         let items = outlet.ledger.take();
         if items.is_empty() {
-            outlet.timer = Some(ctx.run_later(every, move |actor, ctx| actor.report(at, ctx)));
+            let pause = outlet.pace.idle(dice);
+            outlet.timer = Some(ctx.run_later(pause, move |actor, ctx| actor.report(at, ctx)));
             return self.finish();
         }
         outlet.under_way = items.len();
@@ -197,11 +201,13 @@ impl UsageActor {
 
     fn sent(&mut self, at: usize, sent: Sent, ctx: &mut Context<Self>) {
         let is_stopping = self.stopping.is_some();
+        let dice = self.roll();
         let Some(outlet) = self.outlets.get_mut(at) else { return };
         outlet.under_way = 0;
-        let Sent { unsent, since, result } = sent;
-        if !unsent.is_empty() {
-            unsent.into_iter().for_each(|item| outlet.add(item));
+        let Sent { unsent, refused, since, result } = sent;
+        let is_some_left = !unsent.is_empty() || !refused.is_empty();
+        outlet.take_back(unsent, refused);
+        if is_some_left {
             outlet.since = outlet.since.min(since);
         }
         let err = result.err();
@@ -220,7 +226,7 @@ impl UsageActor {
             );
         }
         let pause = if !is_stopping {
-            outlet.pace.pause(wish)
+            outlet.pace.pause(wish, dice)
         } else if outlet.ledger.len() == 0 {
             Duration::MAX
         } else {
@@ -271,10 +277,10 @@ impl Actor for UsageActor {
         // INVARIANT: whoever finds it full is turned away, and counted, by the recorder.
         ctx.set_mailbox_capacity(MAX_WAITING);
         for at in 0..self.outlets.len() {
-            let timer = ctx.run_later(self.every, move |actor, ctx| actor.report(at, ctx));
-            if let Some(outlet) = self.outlets.get_mut(at) {
-                outlet.timer = Some(timer);
-            }
+            let dice = self.roll();
+            let Some(outlet) = self.outlets.get_mut(at) else { continue };
+            let pause = outlet.pace.idle(dice);
+            outlet.timer = Some(ctx.run_later(pause, move |actor, ctx| actor.report(at, ctx)));
         }
     }
 }
@@ -317,28 +323,19 @@ impl Handler<Stop> for UsageActor {
     }
 }
 
-/// Reports `items` batch by batch until one fails. What is left comes back.
+/// Reports `items`, as far as upstream takes them.
 async fn send(
     client: Rc<Client>,
     token: Token,
     (items, dialect): (Vec<Item>, Dialect),
     span: Span,
 ) -> Sent {
-    let mut batches = batch::cut(items, &dialect).into_iter();
-    let mut result = Ok(());
-    let mut unsent = Vec::new();
-    for batch in batches.by_ref() {
-        let Some(body) = batch.body(&dialect, span) else { continue };
-        let answer = match dialect {
-            Dialect::Proxy => client.report(&token, body).await,
-            Dialect::Bulk { .. } => client.report_bulk(&token, &body).await,
-        };
-        if answer.is_err() {
-            result = answer;
-            unsent = batch.items;
-            break;
+    let (client, token, way) = (&client, &token, &dialect);
+    delivery::send(items, &dialect, span, |body| async move {
+        match way {
+            Dialect::Proxy => client.report(token, body).await,
+            Dialect::Bulk { .. } => client.report_bulk(token, &body).await,
         }
-    }
-    unsent.extend(batches.flat_map(|batch: Batch| batch.items));
-    Sent { unsent, since: span.since, result }
+    })
+    .await
 }

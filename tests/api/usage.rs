@@ -312,6 +312,54 @@ async fn a_registration_goes_up_with_the_way_it_came_even_without_counts() {
 }
 
 #[actix_web::test]
+async fn one_flag_that_upstream_refuses_holds_up_no_other_and_is_dropped_in_the_end() {
+    for dialect in [Dialect::Proxy, Dialect::Edge] {
+        let house = House::start(dialect, Duration::from_millis(20), &[]).await;
+        let (path, token, _) = dialect.sender();
+        for report_path in [SINGLE, BULK] {
+            let (confirmed, reports) = (Arc::clone(&house.confirmed), Arc::clone(&house.reports));
+            house.upstream.answer_with(report_path, move |request| {
+                reports.fetch_add(1, Ordering::SeqCst);
+                if String::from_utf8_lossy(&request.body).contains("bad-flag") {
+                    return Answer::status(400);
+                }
+                confirmed.lock().unwrap().add_request(request);
+                Answer::status(202)
+            });
+        }
+        let toggles: serde_json::Map<String, Value> = ["bad-flag".to_owned()]
+            .into_iter()
+            .chain((0..50).map(|at| format!("flag-{at}")))
+            .map(|name| (name, json!({"yes": 3, "no": 1, "variants": {}})))
+            .collect();
+        house.post(path, token, &report("web", &Value::Object(toggles))).await;
+        house
+            .eventually("all others arrive", |house| house.confirmed.lock().unwrap().0.len() == 50)
+            .await;
+        let sums = house.confirmed.lock().unwrap().clone();
+        assert!(sums.0.values().all(|sums| *sums == [3, 1]), "each once: {sums:?}");
+        // By itself, interval after interval, until there is no hope for it.
+        let alone = |house: &House| {
+            let requests = house.upstream.requests().into_iter();
+            requests.filter(|it| String::from_utf8_lossy(&it.body).contains("bad-flag")).count()
+        };
+        let quiet = Instant::now() + Duration::from_secs(20);
+        let mut last = (alone(&house), Instant::now());
+        while last.1.elapsed() < Duration::from_millis(1500) {
+            assert!(Instant::now() < quiet, "{dialect:?}: it is never given up");
+            let now = alone(&house);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            actix_web::rt::time::sleep(Duration::from_millis(10)).await;
+        }
+        let stopped = Instant::now();
+        house.running.stop().await;
+        assert!(stopped.elapsed() < Duration::from_secs(4), "nothing is left to report");
+    }
+}
+
+#[actix_web::test]
 async fn an_upstream_without_a_place_for_reports_hurts_nobody() {
     let house = House::start(Dialect::Proxy, Duration::from_millis(30), &[404; 4]).await;
     let body = report("app", &json!({"a": {"yes": 1}}));
