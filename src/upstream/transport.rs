@@ -47,13 +47,15 @@ impl Transport {
 
     pub(super) fn send(&self, question: &Question) -> awc::SendClientRequest {
         let route = self.route(&question.url);
-        let mut request = route.client.request(question.method.clone(), route.uri);
+        // Some proxies know `Content-Length` and add it where only `content-length` stands.
+        let mut request = route.client.request(question.method.clone(), route.uri).camel_case();
         for (name, value) in question.headers.iter().chain(&route.headers) {
             request = request.insert_header((name.clone(), value.clone()));
         }
         match &question.body {
             Some(body) => request.send_body(body.clone()),
-            None => request.send(),
+            // `send` would announce a body of no bytes, which not every proxy takes with a GET.
+            None => request.send_body(actix_web::body::None::new()),
         }
     }
 

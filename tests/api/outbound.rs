@@ -42,6 +42,8 @@ enum Behaviour {
     Relays(Option<&'static str>),
     Answers(&'static str),
     HangsUp,
+    /// Never answers.
+    Stalls,
     /// Breaks the way after so many bytes from the server.
     DiesAfter(u64),
 }
@@ -169,6 +171,7 @@ async fn relay(
     heads.lock().unwrap().push(head.clone());
     let answer = match &behaviour {
         Behaviour::HangsUp => return,
+        Behaviour::Stalls => return std::future::pending().await,
         Behaviour::Answers(answer) => answer,
         Behaviour::Relays(Some(credentials)) if !head.contains(credentials) => {
             "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
@@ -362,6 +365,21 @@ async fn a_proxy_that_gives_no_way_is_said_and_asked_again() {
 }
 
 #[actix_rt::test]
+async fn a_proxy_that_never_answers_is_given_up_in_time() {
+    let upstream = upstream();
+    let proxy = ConnectProxy::start(Behaviour::Stalls, None).await;
+    let way = format!("http://{}", proxy.address);
+    let url = format!("https://{NAME}:{}/api", upstream.address().port());
+    let Source::Upstream(mut settings) = source(&url, &[("HTTPS_PROXY", way.as_str())]) else {
+        panic!("not upstream")
+    };
+    settings.connect_within = Duration::from_millis(100);
+    let mut bench = Bench::start(Source::Upstream(settings)).unwrap();
+    fails_with(&mut bench, "Timeout").await;
+    eventually("asking goes on", || proxy.heads().len() > 1).await;
+}
+
+#[actix_rt::test]
 async fn a_way_that_breaks_takes_nothing_away() {
     let (upstream, identity) = (upstream(), Identity::signed());
     let port = identity.guard(upstream.address()).await.port();
@@ -404,6 +422,9 @@ async fn an_upstream_without_tls_is_asked_for_by_its_whole_url() {
     assert_eq!(request.header("host"), Some("unleash.test:4242"));
     assert_eq!(request.header("authorization"), Some(SECRET));
     assert_eq!(request.header("proxy-authorization"), Some("Basic bWU6c2VzYW1l"));
+    assert_eq!(request.header("content-length"), None, "there is no body");
+    let is_camel_case = |name: &String| name.starts_with(|c: char| c.is_ascii_uppercase());
+    assert!(request.written.iter().all(is_camel_case), "{:?}", request.written);
     proxy.answer(&path, Answer::status(407));
     eventually("the refusal is said", || ours().contains("proxy that wants other")).await;
     assert_eq!(bench.flags(KEY).unwrap(), ["a"]);

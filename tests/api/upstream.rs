@@ -35,6 +35,8 @@ pub struct Request {
     pub query: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Their names as they were written.
+    pub written: Vec<String>,
     pub body: Vec<u8>,
 }
 
@@ -349,14 +351,15 @@ fn read_request(from: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> 
     let target = words.next().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) = (path.to_owned(), query.to_owned());
-    let mut headers = Vec::new();
+    let (mut headers, mut written) = (Vec::new(), Vec::new());
     loop {
         let mut line = String::new();
         from.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        written.push(name.to_owned());
     }
-    let mut request = Request { method, path, query, headers, body: Vec::new() };
+    let mut request = Request { method, path, query, headers, written, body: Vec::new() };
     let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
     request.body.resize(length, 0);
     from.read_exact(&mut request.body)?;
