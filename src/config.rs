@@ -174,14 +174,14 @@ pub struct Bootstrap {
 /// Who may ask, and with which of our tokens upstream is asked.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// The Unleash Proxy's way: one upstream token, client keys of our own.
-    Keys { upstream_token: Token, client_keys: Vec<Token> },
+    /// The Unleash Proxy's way: one upstream token, keys of our own: frontends' and servers'.
+    Keys { upstream_token: Token, client_keys: Vec<Token>, server_tokens: Vec<Token> },
     /// Unleash Edge's way: backend tokens to ask with; callers' tokens are validated upstream.
     Tokens { startup: Vec<Token>, frontend: Vec<Token> },
 }
 
 /// Who may ask when there is no upstream to validate anybody. A token of Unleash's format sees the
-/// projects it names; one of any other format sees all.
+/// projects it names; one of any other format sees all. One that is on both lists is for both.
 #[derive(Clone, Debug, Default)]
 pub struct OfflineTokens {
     pub frontend: Vec<Token>,

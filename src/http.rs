@@ -184,6 +184,7 @@ async fn dispatch(
     match found.map_err(Problem::Miss)? {
         Route::ProxyList(show) => proxy::list(worker, request, body, show).await,
         Route::FrontendList(show) => frontend::list(worker, request, body, show).await,
+        Route::ProxyDefinitions => proxy::definitions(worker, request).await,
         Route::ProxyHealth => proxy::health(worker),
         Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind).await,
         Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind).await,

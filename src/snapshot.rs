@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use actix_web::web::Bytes;
 use ahash::AHashMap;
 use arc_swap::{ArcSwap, cache::Cache};
 
@@ -31,6 +32,17 @@ pub struct Grant {
     pub scope: Scope,
     /// The compiled flags of the scope. `None` until its source has delivered once.
     pub plan: Option<Arc<Plan>>,
+    /// The definitions of the scope, where the token may ask for them and they have come.
+    pub definitions: Option<Definitions>,
+}
+
+/// A document of definitions, shared by everybody of one scope.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    /// `{"version":2,"features":[…],"segments":[…]}`; cloning it copies no byte.
+    pub body: Bytes,
+    /// Of the body.
+    pub hash: u128,
 }
 
 /// The only writer of snapshots; held by `sync`.
@@ -55,6 +67,15 @@ pub struct Reader {
 pub fn channel() -> (Publisher, Subscriber) {
     let current = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     (Publisher { current: Arc::clone(&current), version: 0 }, Subscriber { current })
+}
+
+// === impl Definitions ===
+
+impl Definitions {
+    /// Takes `body` as it is.
+    pub fn new(body: Vec<u8>) -> Self {
+        Self { hash: xxhash_rust::xxh3::xxh3_128(&body), body: Bytes::from(body) }
+    }
 }
 
 // === impl Publisher ===
@@ -125,7 +146,7 @@ mod tests {
 
     fn grants(tokens: &[&str]) -> AHashMap<Box<str>, Grant> {
         let scope = Scope { environment: "dev".into(), projects: Projects::All };
-        let grant = Grant { kind: Kind::Frontend, scope, plan: None };
+        let grant = Grant { kind: Kind::Frontend, scope, plan: None, definitions: None };
         tokens.iter().map(|&token| (token.into(), grant.clone())).collect()
     }
 

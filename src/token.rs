@@ -17,6 +17,8 @@ pub enum Kind {
     Frontend,
     /// Asks for definitions; also what Offleash itself shows upstream.
     Backend,
+    /// Asks for both: a key of the Unleash Proxy's that its operator put on both lists.
+    Both,
     /// Manages Unleash; never accepted here.
     Admin,
 }
@@ -89,6 +91,16 @@ impl Kind {
         ];
         let text = text.trim();
         NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, kind)| *kind)
+    }
+
+    /// Whether its owner is answered with evaluated flags.
+    pub fn sees_flags(self) -> bool {
+        matches!(self, Self::Frontend | Self::Both)
+    }
+
+    /// Whether its owner is answered with definitions.
+    pub fn sees_definitions(self) -> bool {
+        matches!(self, Self::Backend | Self::Both)
     }
 }
 
@@ -190,6 +202,13 @@ mod tests {
         assert_eq!(Kind::from_text("admin"), Some(Kind::Admin));
         assert_eq!(Kind::from_text(""), None);
         assert_eq!(Kind::from_text("front"), None);
+    }
+
+    #[test]
+    fn a_kind_sees_flags_definitions_both_or_nothing() {
+        let sees = |kind: Kind| (kind.sees_flags(), kind.sees_definitions());
+        let kinds = [Kind::Frontend, Kind::Backend, Kind::Both, Kind::Admin];
+        assert_eq!(kinds.map(sees), [(true, false), (false, true), (true, true), (false, false)]);
     }
 
     #[test]

@@ -21,12 +21,8 @@ const DEFAULT_BODY_LIMIT_BYTES: usize = 102_400;
 pub(super) const DEFAULT_MAX_AGE_SECONDS: u64 = 172_800;
 pub(super) const DEFAULT_PREFLIGHT_STATUS: u16 = 204;
 
-/// Set and not served yet: a warning. Unset and empty mean the same.
-const UNSUPPORTED: &[&str] = &["EXP_SERVER_SIDE_SDK_CONFIG_TOKENS"];
-
 /// Switches that are not served yet: a warning where they are on.
 const UNSUPPORTED_SWITCHES: &[&str] = &["ENABLE_OAS"];
-
 /// Refused: without them flags would be off for people they were on for, in silence.
 const REFUSED: &[(&str, &str)] = &[
     ("UNLEASH_CUSTOM_STRATEGIES_FILE", "custom strategies in JavaScript"),
@@ -249,7 +245,9 @@ fn access(settings: &mut Settings<'_>) -> Option<Access> {
     if client_keys.is_empty() {
         settings.problem(format!("`{name}` holds no key"));
     }
-    Some(Access::Keys { upstream_token: upstream_token?, client_keys })
+    let server_tokens = settings.variable("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS");
+    let server_tokens = settings.tokens(server_tokens);
+    Some(Access::Keys { upstream_token: upstream_token?, client_keys, server_tokens })
 }
 
 /// The filters of a features request (unleash-proxy.md 2.2).
@@ -298,7 +296,6 @@ fn log(settings: &mut Settings<'_>) -> Log {
 
 /// Speaks about the variables that are known and not served.
 fn complain(settings: &mut Settings<'_>) {
-    settings.warn_unsupported(UNSUPPORTED);
     for name in UNSUPPORTED_SWITCHES {
         if switch(settings, name) {
             settings.warn(format!("`{name}` is not supported yet, ignored"));

@@ -152,11 +152,4 @@ impl Settings<'_> {
     pub(super) fn body_limit(&mut self, default: usize) -> usize {
         self.parsed(self.variable("OFFLEASH_BODY_LIMIT_BYTES"), values::count).unwrap_or(default)
     }
-
-    /// Warns for every variable of `names` that is set: Offleash knows it and does not serve it yet.
-    pub(super) fn warn_unsupported(&mut self, names: &[&str]) {
-        for found in names.iter().filter_map(|name| self.variable(name)).collect::<Vec<_>>() {
-            self.warn(format!("`{}` is not supported yet, ignored", found.name));
-        }
-    }
 }

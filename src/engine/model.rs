@@ -4,6 +4,7 @@
 //! The rules are `spec/evaluation.md` section 1, column *Ours*: a bad strategy turns itself off, a
 //! bad flag costs only itself, a bad envelope changes nothing.
 
+mod definitions;
 mod read;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -55,6 +56,8 @@ pub(super) struct Feature {
     pub(super) warnings: Vec<Warning>,
     /// A hash of the text it was read from: the same text need not be read again.
     pub(super) fingerprint: u128,
+    /// The text itself, for those who evaluate themselves.
+    pub(super) raw: Box<str>,
 }
 
 /// `impressionData` as defined: surfaces differ in how they spell its absence.
@@ -115,6 +118,7 @@ pub(super) struct Segment {
     /// `Err`: why every strategy that names this segment is off.
     pub(super) constraints: Result<Vec<Constraint>, String>,
     pub(super) fingerprint: u128,
+    pub(super) raw: Box<str>,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! An evaluation, told in HTTP: 304 where the caller holds it already, else the bytes.
+//! An evaluation or a document, told in HTTP: 304 where the caller holds it already, else the bytes.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,7 +14,10 @@ use super::{
     conditional::{Tag, forbids_not_modified},
     route::Surface,
 };
-use crate::engine::{Answer, Profile};
+use crate::{
+    engine::{Answer, Profile},
+    snapshot::Definitions,
+};
 
 /// The answer in `surface`'s manner. `body_bytes` is a guess at the body's size, and becomes the
 /// size it had.
@@ -28,15 +31,36 @@ pub(super) fn respond(
         Surface::Proxy => Profile::Proxy,
         Surface::Edge => Profile::Edge,
     };
-    let tag = Tag::new(answer.tag(profile), surface);
+    tagged(request, surface, answer.tag(profile), || {
+        let mut body = Vec::with_capacity(*body_bytes);
+        answer.render_into(profile, &mut body);
+        *body_bytes = body.len();
+        Bytes::from(body)
+    })
+}
+
+/// The document in `surface`'s manner.
+pub(super) fn respond_with(
+    request: &HttpRequest,
+    surface: Surface,
+    definitions: &Definitions,
+) -> HttpResponse {
+    tagged(request, surface, definitions.hash, || definitions.body.clone())
+}
+
+/// `body`'s bytes, unless the caller holds what `hash` stands for.
+fn tagged(
+    request: &HttpRequest,
+    surface: Surface,
+    hash: u128,
+    body: impl FnOnce() -> Bytes,
+) -> HttpResponse {
+    let tag = Tag::new(hash, surface);
     let mut response = if may_be_not_modified(request, surface) && tag.is_held_by(request.headers())
     {
         HttpResponse::new(StatusCode::NOT_MODIFIED)
     } else {
-        let mut body = Vec::with_capacity(*body_bytes);
-        answer.render_into(profile, &mut body);
-        *body_bytes = body.len();
-        let body = BoxBody::new(Bytes::from(body));
+        let body = BoxBody::new(body());
         let mut response = HttpResponse::with_body(StatusCode::OK, body);
         let media = match surface {
             Surface::Proxy => "application/json; charset=utf-8",

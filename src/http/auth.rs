@@ -53,18 +53,23 @@ pub(super) fn token<'h>(
 /// # Errors
 ///
 /// `TokenUnknown` where it is worth asking upstream, else `TokenRefused`.
-// One look-up in a map with randomly keyed hashes: how long it takes says nothing about how much of
-// a guessed token is right, so no comparison in constant time is needed.
 pub(super) fn frontend<'s>(
     snapshot: &'s Snapshot,
     token: Option<&str>,
 ) -> Result<&'s Grant, Problem> {
-    let token = token.ok_or(Problem::TokenRefused)?;
-    match snapshot.grants.get(token) {
-        Some(grant) if grant.kind == Kind::Frontend => Ok(grant),
-        None if is_parseable(token) => Err(Problem::TokenUnknown),
-        Some(_) | None => Err(Problem::TokenRefused),
-    }
+    find(snapshot, token, Kind::sees_flags)
+}
+
+/// What a server's token may see: definitions. A frontend's sees none.
+///
+/// # Errors
+///
+/// As [`frontend`].
+pub(super) fn backend<'s>(
+    snapshot: &'s Snapshot,
+    token: Option<&str>,
+) -> Result<&'s Grant, Problem> {
+    find(snapshot, token, Kind::sees_definitions)
 }
 
 /// Whose counts these are: those of frontends, and of servers, which may report here too
@@ -72,14 +77,24 @@ pub(super) fn frontend<'s>(
 ///
 /// # Errors
 ///
-/// `TokenUnknown` where it is worth asking upstream, else `TokenRefused`.
+/// As [`frontend`].
 pub(super) fn reporter<'s>(
     snapshot: &'s Snapshot,
     token: Option<&str>,
 ) -> Result<&'s Grant, Problem> {
+    find(snapshot, token, |kind| kind != Kind::Admin)
+}
+
+// One look-up in a map with randomly keyed hashes: how long it takes says nothing about how much of
+// a guessed token is right, so no comparison in constant time is needed.
+fn find<'s>(
+    snapshot: &'s Snapshot,
+    token: Option<&str>,
+    may_ask: impl Fn(Kind) -> bool,
+) -> Result<&'s Grant, Problem> {
     let token = token.ok_or(Problem::TokenRefused)?;
     match snapshot.grants.get(token) {
-        Some(grant) if matches!(grant.kind, Kind::Frontend | Kind::Backend) => Ok(grant),
+        Some(grant) if may_ask(grant.kind) => Ok(grant),
         None if is_parseable(token) => Err(Problem::TokenUnknown),
         Some(_) | None => Err(Problem::TokenRefused),
     }
@@ -109,12 +124,13 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let scope = Scope { environment: "dev".into(), projects: Projects::All };
-        let grant = |kind| Grant { kind, scope: scope.clone(), plan: None };
+        let grant = |kind| Grant { kind, scope: scope.clone(), plan: None, definitions: None };
         let grants = [
             ("*:dev.front", grant(Kind::Frontend)),
             ("*:dev.back", grant(Kind::Backend)),
             ("*:*.admin", grant(Kind::Admin)),
             ("own key", grant(Kind::Frontend)),
+            ("both", grant(Kind::Both)),
         ];
         Snapshot {
             version: 1,
@@ -129,6 +145,7 @@ mod tests {
         for (token, expected) in [
             (Some("*:dev.front"), "granted"),
             (Some("own key"), "granted"),
+            (Some("both"), "granted"),
             (Some("*:dev.back"), "refused"),
             (Some("*:*.admin"), "refused"),
             (Some("*:dev.other"), "unknown"),
@@ -138,13 +155,33 @@ mod tests {
             (Some(""), "refused"),
             (None, "refused"),
         ] {
-            let found = match frontend(&snapshot, token) {
-                Ok(_) => "granted",
-                Err(Problem::TokenUnknown) => "unknown",
-                Err(Problem::TokenRefused) => "refused",
-                Err(other) => panic!("{other:?}"),
-            };
-            assert_eq!(found, expected, "{token:?}");
+            assert_eq!(verdict(frontend(&snapshot, token)), expected, "{token:?}");
+        }
+    }
+
+    fn verdict(found: Result<&Grant, Problem>) -> &'static str {
+        match found {
+            Ok(_) => "granted",
+            Err(Problem::TokenUnknown) => "unknown",
+            Err(Problem::TokenRefused) => "refused",
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn definitions_are_for_servers_and_reports_are_from_both() {
+        let snapshot = snapshot();
+        for (token, definitions, reports) in [
+            ("*:dev.front", "refused", "granted"),
+            ("*:dev.back", "granted", "granted"),
+            ("both", "granted", "granted"),
+            ("own key", "refused", "granted"),
+            ("*:*.admin", "refused", "refused"),
+            ("*:dev.other", "unknown", "unknown"),
+            ("nobody's", "refused", "refused"),
+        ] {
+            assert_eq!(verdict(backend(&snapshot, Some(token))), definitions, "{token}");
+            assert_eq!(verdict(reporter(&snapshot, Some(token))), reports, "{token}");
         }
     }
 

@@ -72,6 +72,30 @@ pub(super) async fn list(
     worker.admitting(token, || decide(worker, request, &body, token, show)).await
 }
 
+/// Answers with the definitions that a server's token may see (unleash-proxy.md 1.12 and 9.2).
+///
+/// # Errors
+///
+/// Not ready, then a bad token: a client key is one here (unleash-proxy.md 1.4).
+pub(super) async fn definitions(
+    worker: &Worker,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let token = auth::token(request.headers(), &worker.headers.proxy, SURFACE);
+    worker
+        .admitting(token, || {
+            let mut desk = worker.desk.borrow_mut();
+            let snapshot = desk.reader.current();
+            if !snapshot.ready {
+                return Err(Problem::NotReady);
+            }
+            let grant = auth::backend(snapshot, token)?;
+            let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
+            Ok(answer::respond_with(request, SURFACE, definitions))
+        })
+        .await
+}
+
 /// `ok` once an evaluation works.
 pub(super) fn health(worker: &Worker) -> Result<HttpResponse, Problem> {
     if !worker.is_ready() {

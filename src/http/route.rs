@@ -23,6 +23,8 @@ pub(super) enum Surface {
 pub(super) enum Route {
     /// `{base}/proxy` and `{base}/proxy/all`.
     ProxyList(Show),
+    /// `{base}/proxy/client/features`.
+    ProxyDefinitions,
     /// `{base}/proxy/health`.
     ProxyHealth,
     /// `/api/frontend`, `/api/proxy` and their `/all`.
@@ -103,7 +105,10 @@ impl Route {
 
     pub(super) fn surface(self) -> Surface {
         match self {
-            Self::ProxyList(_) | Self::ProxyHealth | Self::ProxyUsage(_) => Surface::Proxy,
+            Self::ProxyList(_)
+            | Self::ProxyDefinitions
+            | Self::ProxyHealth
+            | Self::ProxyUsage(_) => Surface::Proxy,
             Self::FrontendList(_)
             | Self::FrontendUsage(_)
             | Self::BackstageHealth
@@ -145,6 +150,7 @@ fn proxy_route(rest: &str) -> Option<(Route, Methods)> {
     Some(match rest {
         "" => (Route::ProxyList(Show::Enabled), Methods::GetPost),
         _ if is("/all") => (Route::ProxyList(Show::All), Methods::GetPost),
+        _ if is("/client/features") => (Route::ProxyDefinitions, Methods::Get),
         _ if is("/health") => (Route::ProxyHealth, Methods::Get),
         _ if is("/client/metrics") || is("/all/client/metrics") => {
             (Route::ProxyUsage(Usage::Metrics), Methods::Post)

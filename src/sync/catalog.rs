@@ -9,8 +9,8 @@ use ahash::{AHashMap, AHashSet};
 
 use super::guard::guarded;
 use crate::{
-    engine::{Compiler, Features, Host, PayloadError, Plan, Warning},
-    snapshot::{Grant, Publisher},
+    engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Warning},
+    snapshot::{Definitions, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
 };
@@ -43,6 +43,8 @@ pub(super) struct Catalog {
     /// The parts of each environment as one.
     merged: AHashMap<Box<str>, Arc<Features>>,
     plans: AHashMap<Scope, Arc<Plan>>,
+    /// By environment, for each set of projects that a token may ask for the definitions of.
+    definitions: AHashMap<Box<str>, AHashMap<Projects, Definitions>>,
     grants: AHashMap<Box<str>, (Kind, Scope)>,
     /// What was logged of the payloads that are current, by environment.
     warned: AHashMap<Box<str>, AHashSet<Warning>>,
@@ -77,6 +79,7 @@ struct Delivered {
 struct Compiled {
     merged: Arc<Features>,
     plans: Vec<(Scope, Arc<Plan>)>,
+    definitions: AHashMap<Projects, Definitions>,
     warnings: AHashSet<Warning>,
 }
 
@@ -92,6 +95,7 @@ impl Catalog {
             parts: Vec::new(),
             merged: AHashMap::new(),
             plans: AHashMap::new(),
+            definitions: AHashMap::new(),
             grants: AHashMap::new(),
             warned: AHashMap::new(),
             complete: false,
@@ -143,6 +147,7 @@ impl Catalog {
         let world = self.world;
         self.plans.retain(|scope, _| realm(world, &scope.environment) != &*environment);
         self.plans.extend(compiled.plans);
+        self.definitions.insert(environment.clone(), compiled.definitions);
         if let Some(compiler) = self.compilers.get_mut(&environment) {
             compiler.forget_others(&compiled.merged);
         }
@@ -161,9 +166,19 @@ impl Catalog {
         Ok(parsed.ok_or(BadPayload::Panicked)??.0.len())
     }
 
-    /// Lets `token` in. Its plan is compiled if nobody else has it yet.
+    /// Lets `token` in. Its plan is compiled, and its definitions are put together, if nobody else
+    /// has them yet.
     pub(super) fn grant(&mut self, token: &Token, kind: Kind, scope: Scope) {
         let environment: Box<str> = self.realm(&scope.environment).into();
+        if kind.sees_definitions()
+            && let Some(features) = self.merged.get(&environment)
+        {
+            let known = self.definitions.entry(environment.clone()).or_default();
+            match guarded(|| define(known, features, &scope.projects)) {
+                Some(()) => {}
+                None => tracing::error!("{}", BadPayload::Panicked),
+            }
+        }
         if let Some(features) = self.merged.get(&environment)
             && !self.plans.contains_key(&scope)
         {
@@ -193,7 +208,12 @@ impl Catalog {
         self.ready |= self.complete && self.parts.iter().all(|part| part.delivered.is_some());
         let grants = self.grants.iter().map(|(token, (kind, scope))| {
             let plan = self.plans.get(scope).cloned();
-            (token.clone(), Grant { kind: *kind, scope: scope.clone(), plan })
+            let definitions = || {
+                let known = self.definitions.get(self.realm(&scope.environment))?;
+                known.get(&scope.projects).cloned()
+            };
+            let definitions = kind.sees_definitions().then(definitions).flatten();
+            (token.clone(), Grant { kind: *kind, scope: scope.clone(), plan, definitions })
         });
         let version = self.publisher.publish(grants.collect(), self.ready);
         tracing::debug!(snapshot.version = version, ready = self.ready, "published");
@@ -221,9 +241,13 @@ impl Catalog {
         };
         let mut warnings: AHashSet<Warning> =
             parts.iter().flat_map(|it| it.warnings.iter().cloned()).collect();
-        let scopes = self.grants.values().map(|(_, scope)| scope);
-        let scopes = scopes.filter(|scope| self.realm(&scope.environment) == environment);
-        let scopes: AHashSet<&Scope> = scopes.collect();
+        let grants = self.grants.values();
+        let grants = grants.filter(|(_, scope)| self.realm(&scope.environment) == environment);
+        let mut definitions = AHashMap::new();
+        for (_, scope) in grants.clone().filter(|(kind, _)| kind.sees_definitions()) {
+            guarded(|| define(&mut definitions, &merged, &scope.projects))?;
+        }
+        let scopes: AHashSet<&Scope> = grants.map(|(_, scope)| scope).collect();
         let compiler = compiler(&mut self.compilers, &self.host, environment);
         let mut plans = Vec::with_capacity(scopes.len());
         for scope in scopes {
@@ -231,7 +255,7 @@ impl Catalog {
             warnings.extend(found);
             plans.push((scope.clone(), Arc::new(plan)));
         }
-        Some(Compiled { merged, plans, warnings })
+        Some(Compiled { merged, plans, definitions, warnings })
     }
 
     /// Logs what of `warnings` was not logged for the payload before.
@@ -258,6 +282,13 @@ fn compiler<'a>(
     environment: &str,
 ) -> &'a mut Compiler {
     compilers.entry(environment.into()).or_insert_with(|| Compiler::new(host.clone()))
+}
+
+/// Puts the definitions of `projects` together, unless they are among those that are known.
+fn define(known: &mut AHashMap<Projects, Definitions>, features: &Features, projects: &Projects) {
+    if !known.contains_key(projects) {
+        known.insert(projects.clone(), Definitions::new(features.definitions(projects)));
+    }
 }
 
 fn realm(world: World, environment: &str) -> &str {

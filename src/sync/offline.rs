@@ -13,10 +13,11 @@ use super::{
     PollNow, StartError,
     catalog::{BadPayload, Catalog, PartId},
     machine::{Event, Machine, Policy, Say, Trouble},
+    startup,
 };
 use crate::{
     config::OfflineTokens,
-    token::{Kind, Scope, Token},
+    token::{Scope, Token},
 };
 
 /// Reads a file again and again, and publishes it when it changed.
@@ -51,9 +52,7 @@ pub(super) fn load(
 ) -> Result<PartId, BadPayload> {
     let part = catalog.expect_part("");
     catalog.set_complete(true);
-    let frontend = tokens.frontend.iter().map(|token| (token, Kind::Frontend));
-    let backend = tokens.backend.iter().map(|token| (token, Kind::Backend));
-    for (token, kind) in frontend.chain(backend) {
+    for (token, kind) in startup::kinds(&tokens.frontend, &tokens.backend) {
         catalog.grant(token, kind, scope(token));
     }
     let flags = catalog.deliver(part, &normalized(payload))?;

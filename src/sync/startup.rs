@@ -27,9 +27,9 @@ pub(super) enum Standing {
 /// Grants the keys and tokens that are good because the configuration says so.
 pub(super) fn grant_configured(catalog: &mut Catalog, access: &Access) {
     match access {
-        Access::Keys { client_keys, .. } => {
-            for key in client_keys {
-                catalog.grant(key, Kind::Frontend, Scope::new("", []));
+        Access::Keys { client_keys, server_tokens, .. } => {
+            for (key, kind) in kinds(client_keys, server_tokens) {
+                catalog.grant(key, kind, Scope::new("", []));
             }
         }
         Access::Tokens { frontend, .. } => {
@@ -42,6 +42,20 @@ pub(super) fn grant_configured(catalog: &mut Catalog, access: &Access) {
             }
         }
     }
+}
+
+/// What each key is for: frontends' keys ask for flags, servers' for definitions, and one that is on
+/// both lists for both.
+pub(super) fn kinds<'t>(
+    frontend: &'t [Token],
+    backend: &'t [Token],
+) -> impl Iterator<Item = (&'t Token, Kind)> {
+    let of_frontends = frontend.iter().map(|token| match backend.contains(token) {
+        true => (token, Kind::Both),
+        false => (token, Kind::Frontend),
+    });
+    let others = backend.iter().filter(|token| !frontend.contains(token));
+    of_frontends.chain(others.map(|token| (token, Kind::Backend)))
 }
 
 /// Reads a token of Unleash's format, or the older `secret@environment`, whose owner shows
@@ -177,6 +191,14 @@ mod tests {
         assert_eq!(read("old@key@dev"), Some(("old@key".into(), Scope::new("dev", []))));
         assert_eq!(read("opaque"), None);
         assert_eq!(read("@dev"), None);
+    }
+
+    #[test]
+    fn a_key_on_both_lists_is_for_both() {
+        let (front, back) = (["a", "b"].map(Token::new), ["c", "b"].map(Token::new));
+        let kinds: Vec<_> =
+            kinds(&front, &back).map(|(token, kind)| (token.secret(), kind)).collect();
+        assert_eq!(kinds, [("a", Kind::Frontend), ("b", Kind::Both), ("c", Kind::Backend)]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod bootstrap;
 mod compression;
 mod conditional;
 mod cors;
+mod definitions;
 mod frontend;
 mod gitlab;
 mod outbound;

@@ -98,10 +98,17 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 
 pub(crate) fn keys(url: &str) -> Upstream {
     let upstream_token = Token::new(SECRET);
-    upstream(url, Access::Keys { upstream_token, client_keys: vec![Token::new(KEY)] })
+    upstream(
+        url,
+        Access::Keys {
+            upstream_token,
+            client_keys: vec![Token::new(KEY)],
+            server_tokens: Vec::new(),
+        },
+    )
 }
 
-fn tokens(url: &str, startup: &[&str]) -> Upstream {
+pub(crate) fn tokens(url: &str, startup: &[&str]) -> Upstream {
     let startup = startup.iter().map(|&token| Token::new(token)).collect();
     upstream(url, Access::Tokens { startup, frontend: Vec::new() })
 }

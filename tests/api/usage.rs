@@ -126,9 +126,11 @@ impl House {
 
 fn house_config(url: &str, dialect: Dialect, report_every: Duration) -> Config {
     let access = match dialect {
-        Dialect::Proxy => {
-            Access::Keys { upstream_token: Token::new(SECRET), client_keys: vec![Token::new(KEY)] }
-        }
+        Dialect::Proxy => Access::Keys {
+            upstream_token: Token::new(SECRET),
+            client_keys: vec![Token::new(KEY)],
+            server_tokens: Vec::new(),
+        },
         Dialect::Edge => Access::Tokens { startup: vec![Token::new(SECRET)], frontend: Vec::new() },
     };
     let mut config = config();

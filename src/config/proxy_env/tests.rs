@@ -81,9 +81,12 @@ fn three_variables_are_enough_and_the_rest_has_the_defaults_of_the_original() {
     assert_eq!(upstream.report_every, Duration::from_secs(30));
     assert_eq!(upstream.answer_within, Duration::from_secs(10));
     assert_eq!(upstream.query, []);
-    let Access::Keys { upstream_token, client_keys } = upstream.access else { panic!() };
+    let Access::Keys { upstream_token, client_keys, server_tokens } = upstream.access else {
+        panic!()
+    };
     assert_eq!(upstream_token.secret(), "*:development.s3cret");
     assert_eq!(client_keys, tokens(&["one", "two"]));
+    assert_eq!(server_tokens, []);
 }
 
 #[test]
@@ -143,6 +146,20 @@ fn keys_are_trimmed_on_both_sides_and_the_old_name_still_works() {
     let both = [("UNLEASH_PROXY_CLIENT_KEYS", "new"), ("UNLEASH_PROXY_SECRETS", "old")];
     assert_eq!(keys(&both), tokens(&["new"]));
     assert_eq!(problems(&[("UNLEASH_PROXY_CLIENT_KEYS", " , ")]).len(), 1);
+}
+
+#[test]
+fn server_tokens_are_a_list_of_their_own_and_may_repeat_client_keys() {
+    let read = with(&[("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS", "three ,one,, three")]);
+    assert_eq!(read.warnings, [] as [&str; 0]);
+    let Access::Keys { client_keys, server_tokens, .. } = upstream_of(read).access else {
+        panic!()
+    };
+    assert_eq!(client_keys, tokens(&["one", "two"]));
+    assert_eq!(server_tokens, tokens(&["three", "one"]));
+    let bad = problems(&[("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS", "fine,s3cret\u{7f}")]);
+    assert_eq!(bad.len(), 1);
+    assert!(!bad.concat().contains("s3cret"), "{bad:?}");
 }
 
 #[test]
@@ -302,8 +319,7 @@ fn the_log_follows_log_level_and_json_logger() {
 
 #[test]
 fn what_is_not_served_yet_gets_a_warning_each_and_code_in_javascript_is_refused() {
-    let more: Vec<_> =
-        UNSUPPORTED.iter().chain(UNSUPPORTED_SWITCHES).map(|name| (*name, "1")).collect();
+    let more: Vec<_> = UNSUPPORTED_SWITCHES.iter().map(|name| (*name, "1")).collect();
     let warnings = with(&more).warnings;
     assert_eq!(warnings.len(), more.len());
     assert!(warnings.iter().all(|text| text.ends_with("is not supported yet, ignored")));

@@ -66,6 +66,7 @@ impl Feature {
             dependencies,
             warnings: faults.into_iter().map(|fault| Warning::about(name, fault)).collect(),
             fingerprint: fingerprint(raw),
+            raw: raw.get().into(),
         })
     }
 }
@@ -87,7 +88,7 @@ impl Segment {
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
             .map_err(|fault| format!("segment `{id}`: {fault}"));
-        Ok(Self { id, constraints, fingerprint: fingerprint(raw) })
+        Ok(Self { id, constraints, fingerprint: fingerprint(raw), raw: raw.get().into() })
     }
 }
 

@@ -8,8 +8,8 @@ fn find(method: &str, path: &str, surfaces: &Surfaces) -> Result<Route, (Surface
 #[test]
 fn every_path_has_its_route_or_its_surfaces_refusal() {
     use Route::{
-        BackstageHealth, BackstageReady, FrontendList, FrontendUsage, ProxyHealth, ProxyList,
-        ProxyUsage,
+        BackstageHealth, BackstageReady, FrontendList, FrontendUsage, ProxyDefinitions,
+        ProxyHealth, ProxyList, ProxyUsage,
     };
     use Show::{All, Enabled};
     use Usage::{Metrics, Register};
@@ -23,6 +23,10 @@ fn every_path_has_its_route_or_its_surfaces_refusal() {
         ("GET", "/PROXY/All", Ok(ProxyList(All))),
         ("GET", "/proxy/all/", Ok(ProxyList(All))),
         ("GET", "/Proxy/Health", Ok(ProxyHealth)),
+        ("GET", "/proxy/client/features", Ok(ProxyDefinitions)),
+        ("HEAD", "/Proxy/Client/Features/", Ok(ProxyDefinitions)),
+        ("POST", "/proxy/client/features", proxy),
+        ("GET", "/proxy/all/client/features", proxy),
         ("POST", "/proxy/health", proxy),
         ("PUT", "/proxy", proxy),
         ("DELETE", "/proxy/all", proxy),

@@ -255,7 +255,9 @@ impl SyncActor {
         match found.kind {
             Some(Kind::Admin) => false,
             // Definitions are handed out whole: one of our own tokens must see all of them.
-            Some(Kind::Backend) => self.sources.iter().any(|it| it.scope.covers(&found.scope)),
+            Some(Kind::Backend | Kind::Both) => {
+                self.sources.iter().any(|it| it.scope.covers(&found.scope))
+            }
             Some(Kind::Frontend) | None => true,
         }
     }

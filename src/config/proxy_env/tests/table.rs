@@ -46,7 +46,7 @@ const TABLE: &[(&str, &str, Effect)] = &[
     ("CLIENT_KEY_HEADER_NAME", "X-Key", Sets(|it| it.surfaces.proxy.key_header.clone(), "x-key")),
     ("ENABLE_ALL_ENDPOINT", "1", Sets(|it| it.surfaces.proxy.all_endpoint.to_string(), "true")),
     ("ENABLE_OAS", "true", Elsewhere),
-    ("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS", "t", Elsewhere),
+    ("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS", "t1, t2", Sets(|it| keys(it).2, "t1|t2")),
     (
         "CORS_ORIGIN",
         "https://a",
@@ -118,10 +118,13 @@ fn up(config: &Config) -> Upstream {
     upstream.clone()
 }
 
-fn keys(config: &Config) -> (String, String) {
-    let Access::Keys { upstream_token, client_keys } = up(config).access else { panic!() };
-    let client_keys: Vec<_> = client_keys.iter().map(Token::secret).collect();
-    (upstream_token.secret().to_owned(), client_keys.join("|"))
+/// The token for upstream, and the lists of who may ask.
+fn keys(config: &Config) -> (String, String, String) {
+    let Access::Keys { upstream_token, client_keys, server_tokens } = up(config).access else {
+        panic!("not by keys")
+    };
+    let joined = |list: &[Token]| list.iter().map(Token::secret).collect::<Vec<_>>().join("|");
+    (upstream_token.secret().to_owned(), joined(&client_keys), joined(&server_tokens))
 }
 
 fn query_of(config: &Config) -> String {
