@@ -55,6 +55,17 @@ pub struct Surfaces {
     pub trust_proxy: TrustProxy,
     /// Largest request body, in bytes after decompression.
     pub body_limit: usize,
+    pub metrics: Exposure,
+}
+
+/// Where Prometheus may read what is measured. By default on the port that serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exposure {
+    #[default]
+    On,
+    Off,
+    /// On this port, and nowhere else. 0 takes a free one.
+    Port(u16),
 }
 
 /// `{base}/proxy…`, as the Unleash Proxy answers it.

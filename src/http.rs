@@ -13,6 +13,7 @@ mod compress;
 mod conditional;
 mod context;
 mod cors;
+mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -48,11 +49,17 @@ use actix_web::{
 pub use self::auth::Admit;
 use self::{
     body::BodyFault,
+    counters::{Board, Class, Refusal},
     error::Problem,
     route::{Miss, Route, Surface},
     worker::Worker,
 };
-use crate::{config::Config, snapshot::Subscriber, usage::Handle};
+use crate::{
+    config::{Config, Exposure},
+    snapshot::Subscriber,
+    telemetry::{START, prometheus::Registry},
+    usage::Handle,
+};
 
 /// A request's head has to arrive within this.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
@@ -86,6 +93,8 @@ pub struct Ties {
     /// Where what callers counted goes. It is left a part of the time to stop in.
     pub usage: Handle,
     pub closing: Closing,
+    /// What is measured; requests join it when the server starts.
+    pub registry: Registry,
 }
 
 /// Listens and serves. Returns the server, to be awaited and stopped by its handle, and the address
@@ -102,27 +111,32 @@ pub fn serve(
     subscriber: Subscriber,
     ties: Ties,
 ) -> io::Result<(Server, SocketAddr)> {
-    let Ties { admit, usage, closing } = ties;
     let server = &config.server;
     let surfaces = Arc::new(config.surfaces.clone());
     // The factory below cannot fail, so that what may is tried here once.
-    drop(Worker::new(Arc::clone(&surfaces), &subscriber, admit.clone(), &usage)?);
+    drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
     let listener = listen(server.interface, server.port)?;
     let address = listener.local_addr()?;
+    let for_metrics = listen_for_metrics(server.interface, surfaces.metrics)?;
+    let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     // Whole seconds are all that the server knows.
-    let drain_within = server.stop_within.saturating_sub(usage.flush_within());
+    let drain_within = server.stop_within.saturating_sub(ties.usage.flush_within());
     let drain_seconds = drain_within.as_secs() + u64::from(drain_within.subsec_nanos() > 0);
-    let running = HttpServer::new(move || {
-        let worker = Worker::new(Arc::clone(&surfaces), &subscriber, admit.clone(), &usage).ok();
+    let board = Board::default();
+    let counted = board.clone();
+    ties.registry.join(move |page| counted.describe(page));
+    let mut running = HttpServer::new(move || {
+        let worker = Worker::new(Arc::clone(&surfaces), &subscriber, &ties, board.seat()).ok();
         if let Some(worker) = &worker {
             actix_rt::spawn(worker::renew(Rc::downgrade(worker)));
         }
-        let closing = closing.clone();
+        let closing = ties.closing.clone();
         App::new().default_service(fn_service(move |request: ServiceRequest| {
             let (worker, closing) = (worker.clone(), closing.clone());
             async move {
                 let (request, payload) = request.into_parts();
                 let mut response = match &worker {
+                    Some(worker) if is_at(&request, metrics_at) => handle_metrics(worker, &request),
                     Some(worker) => handle(worker, &request, payload).await,
                     None => error::no_worker(),
                 };
@@ -139,30 +153,69 @@ pub fn serve(
     .tcp_nodelay(true)
     .shutdown_timeout(drain_seconds)
     .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok((running, address))
+    .listen(listener)?;
+    if let Some(listener) = for_metrics {
+        running = running.listen(listener)?;
+    }
+    if let Some(addr) = metrics_at {
+        tracing::info!(target: START, %addr, "listening for Prometheus");
+    }
+    Ok((running.run(), address))
+}
+
+fn listen_for_metrics(
+    interface: Option<IpAddr>,
+    exposure: Exposure,
+) -> io::Result<Option<TcpListener>> {
+    let Exposure::Port(port) = exposure else { return Ok(None) };
+    let listening = listen(interface, port).map_err(|err| {
+        io::Error::new(err.kind(), format!("the port for Prometheus, {port}: {err}"))
+    });
+    listening.map(Some)
+}
+
+/// Whether the request came to the address `listener`.
+fn is_at(request: &HttpRequest, listener: Option<SocketAddr>) -> bool {
+    listener.is_some_and(|address| request.app_config().local_addr() == address)
+}
+
+/// Answers one request on the port that has nothing but metrics. Its body, if any, stays unread.
+fn handle_metrics(worker: &Worker, request: &HttpRequest) -> HttpResponse {
+    let found = Route::find_metrics(request.method(), request.path(), &worker.surfaces);
+    let class = Class::of(found.map_err(|(_, miss)| miss));
+    let (surface, result) = match found {
+        Ok(route) => (route.surface(), backstage::metrics(worker, route.surface())),
+        Err((surface, miss)) => (surface, Err(Problem::Miss(miss))),
+    };
+    let mut response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
+    if *request.method() != Method::GET {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    worker.counters.answered(class, response.status());
+    response
 }
 
 /// Answers one request, whatever it is.
 async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
     let body = body::read(request.head(), payload, worker.surfaces.body_limit).await;
     let is_unread = body.is_err() || body::is_endless(request.head());
-    let mut response = if *request.method() == Method::OPTIONS {
-        worker.cors.preflight(request.headers())
+    let (class, mut response) = if *request.method() == Method::OPTIONS {
+        (Class::Preflight, worker.cors.preflight(request.headers()))
     } else {
         let found = Route::find(request.method(), request.path(), &worker.surfaces);
         let surface = match found {
             Ok(route) => route.surface(),
             Err((surface, _)) => surface,
         };
-        let result =
-            dispatch(worker, request, body, surface, found.map_err(|(_, miss)| miss)).await;
+        let found = found.map_err(|(_, miss)| miss);
+        let result = dispatch(worker, request, body, surface, found).await;
         let mut response =
             result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
         worker.cors.apply(request.headers(), response.headers_mut());
-        worker.compressor.apply(request.method(), request.headers(), response)
+        let response = worker.compressor.apply(request.method(), request.headers(), response);
+        (Class::of(found), response)
     };
+    worker.counters.answered(class, response.status());
     if is_unread {
         // What is left of the body must not be taken for the next request.
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -186,6 +239,7 @@ async fn dispatch(
         Route::FrontendList(show) => frontend::list(worker, request, body, show).await,
         Route::ProxyDefinitions => proxy::definitions(worker, request).await,
         Route::ProxyHealth => proxy::health(worker),
+        Route::ProxyPrometheus | Route::BackstageMetrics => backstage::metrics(worker, surface),
         Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind).await,
         Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind).await,
         Route::BackstageReady => backstage::ready(worker),
@@ -199,6 +253,9 @@ fn refuse(
     surface: Surface,
     problem: &Problem,
 ) -> HttpResponse {
+    if let Some(refusal) = Refusal::of(problem) {
+        worker.counters.refused(refusal);
+    }
     let asked = (request.method().as_str(), request.path());
     let response = problem.response(surface, asked, &worker.surfaces);
     // Not the problem itself: it may tell of the caller's context.

@@ -32,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use config::Config;
+use telemetry::prometheus::{self, Registry};
 
 /// How long a stopping process still answers on every connection, so that each client that is busy
 /// hears `Connection: close` before its connection is closed. No longer than `Server::stop_within`.
@@ -91,7 +92,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let asks_upstream = config.source.validates_callers();
     let closing = http::Closing::default();
     let admit = asks_upstream.then_some(admit);
-    let ties = http::Ties { admit, usage: usage.clone(), closing: closing.clone() };
+    let registry = registry(&sync, &usage);
+    let ties = http::Ties { admit, usage: usage.clone(), closing: closing.clone(), registry };
     let listening = http::serve(&config, subscriber, ties);
     let (server, addr) = listening.map_err(|source| {
         sync.stop();
@@ -103,6 +105,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let announce_for = ANNOUNCE_FOR.min(config.server.stop_within);
     let server = actix_rt::spawn(run(server));
     Ok(Running { addr, server, handle, sync, usage, closing, announce_for })
+}
+
+/// Everything that is measured but for requests: those join when the server starts.
+fn registry(sync: &sync::Handle, usage: &usage::Handle) -> Registry {
+    let registry = Registry::new();
+    let (sync, usage) = (sync.clone(), usage.clone());
+    // First, because it describes the metrics that Prometheus knows from the Unleash Proxy.
+    registry.join(move |page| sync.describe(page));
+    registry.join(prometheus::describe_build);
+    registry.join(move |page| usage.describe(page));
+    registry
 }
 
 async fn run(server: Server) -> io::Result<()> {

@@ -23,13 +23,14 @@
 mod actor;
 mod admission;
 mod catalog;
+mod figures;
 mod guard;
 mod machine;
 mod offline;
 mod source;
 mod startup;
 
-use std::{fmt, io, path::PathBuf, time::Instant};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, Message, Recipient};
 use actix_rt::{Arbiter, ArbiterHandle, System};
@@ -39,11 +40,13 @@ use self::{
     actor::{AdmitCaller, SyncActor},
     admission::{Denials, MAX_DENIALS, MAX_TOKEN_BYTES},
     catalog::{BadPayload, Catalog, World},
+    figures::Figures,
 };
 use crate::{
     config::{Access, Config, OfflineTokens, Source, Upstream},
     engine::Host,
     snapshot::Publisher,
+    telemetry::prometheus::Page,
     token::{Admission, Scope},
     upstream::{BadHeader, Endpoint},
 };
@@ -56,6 +59,7 @@ pub struct Handle {
     asker: Option<Addr<SyncActor>>,
     poller: Option<Recipient<PollNow>>,
     thread: Option<ArbiterHandle>,
+    figures: Arc<Figures>,
 }
 
 /// Why sync cannot start. An upstream that is away is none of these.
@@ -107,18 +111,20 @@ pub fn start(
             let mut catalog = Catalog::new(publisher, World::One, host);
             let json = offline::read(path)?;
             let part = load(&mut catalog, tokens, &json, &path.display().to_string())?;
+            let figures = catalog.figures();
             let Some(every) = reload_every.filter(|every| !every.is_zero()) else {
-                return Ok(Handle::idle());
+                return Ok(Handle::idle(figures));
             };
             let actor = offline::Reloader::new((path.clone(), every), &json, (catalog, part));
             let thread = thread()?;
             let address = offline::Reloader::start_in_arbiter(&thread, move |_| actor);
-            Ok(Handle { poller: Some(address.recipient()), thread: Some(thread), ..Handle::idle() })
+            let poller = Some(address.recipient());
+            Ok(Handle { poller, thread: Some(thread), ..Handle::idle(figures) })
         }
         Source::Demo { tokens } => {
             let mut catalog = Catalog::new(publisher, World::One, host);
             load(&mut catalog, tokens, demo_flags.as_bytes(), "offleash itself")?;
-            Ok(Handle::idle())
+            Ok(Handle::idle(catalog.figures()))
         }
     }
 }
@@ -132,12 +138,13 @@ fn start_upstream(
     let (denials, writer) = Denials::new(MAX_DENIALS);
     let settings = actor::Settings::new(upstream, instance);
     let thread = thread()?;
+    let figures = catalog.figures();
     catalog.publish();
     let asker = SyncActor::start_in_arbiter(&thread, move |_| {
         SyncActor::new(settings, endpoint, (catalog, writer))
     });
     let poller = Some(asker.clone().recipient());
-    Ok(Handle { denials, asker: Some(asker), poller, thread: Some(thread) })
+    Ok(Handle { denials, asker: Some(asker), poller, thread: Some(thread), figures })
 }
 
 fn load(
@@ -162,9 +169,9 @@ fn thread() -> Result<ArbiterHandle, StartError> {
 
 impl Handle {
     /// One that has nobody to ask: every token that is not granted is invalid.
-    fn idle() -> Self {
+    fn idle(figures: Arc<Figures>) -> Self {
         let (denials, _) = Denials::new(0);
-        Self { denials, asker: None, poller: None, thread: None }
+        Self { denials, asker: None, poller: None, thread: None, figures }
     }
 
     /// Asks whether the owner of `token`, for which there is no grant, may come in.
@@ -203,6 +210,11 @@ impl Handle {
     /// How many callers, and refusals to remember, there was no room for since the start.
     pub fn turned_away(&self) -> u64 {
         self.denials.turned_away()
+    }
+
+    /// Writes the Unleash Proxy's three metrics and sync's own on `page`.
+    pub fn describe(&self, page: &mut Page) {
+        self.figures.describe(page, self.denials.len() as u64, self.turned_away());
     }
 
     /// Ends sync's thread. Nothing is published any more, and what was stays.

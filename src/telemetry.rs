@@ -1,5 +1,7 @@
 //! What the process says of itself: the log, panics, its version.
 
+pub mod prometheus;
+
 use std::{
     any::Any,
     error::Error,

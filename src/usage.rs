@@ -39,6 +39,7 @@ use self::report::{Stop, UsageActor};
 use crate::{
     config::{Config, Source},
     engine::Projects,
+    telemetry::prometheus::{Figure, Page, Sort},
     upstream::{BadHeader, Endpoint},
 };
 
@@ -114,10 +115,15 @@ pub enum StartError {
 }
 
 /// What all threads know.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     // An atomic, because every worker and the actor add to it, rarely.
     turned_away: AtomicU64,
+    /// Sums and registrations that the actor took in, and that upstream confirmed.
+    accepted: Figure,
+    reported: Figure,
+    /// Those that upstream has not confirmed.
+    kept: Figure,
     /// Recorders that may still have something to hand on.
     recorders: watch::Sender<usize>,
 }
@@ -180,8 +186,7 @@ fn now_millis() -> i64 {
 impl Handle {
     /// One that reports to nobody.
     pub fn idle() -> Self {
-        let shared = Shared { turned_away: AtomicU64::new(0), recorders: watch::Sender::new(0) };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::default());
         Self { asker: None, thread: None, shared, flush_within: Duration::ZERO }
     }
 
@@ -198,6 +203,35 @@ impl Handle {
     /// How many reports, counts and registrations there was no room for since the start.
     pub fn turned_away(&self) -> u64 {
         self.shared.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Writes what was counted of the counting on `page`.
+    pub fn describe(&self, page: &mut Page) {
+        let Shared { accepted, reported, kept, .. } = &*self.shared;
+        page.value(
+            Sort::Counter,
+            "offleash_usage_accepted_total",
+            "Counts, impact metrics and registrations that SDKs sent and that were taken in",
+            accepted.get(),
+        );
+        page.value(
+            Sort::Counter,
+            "offleash_usage_reported_total",
+            "Sums and registrations that upstream confirmed: several counts of a flag are one sum",
+            reported.get(),
+        );
+        page.value(
+            Sort::Counter,
+            "offleash_usage_dropped_total",
+            "Reports, counts and registrations there was no room or no place for",
+            self.turned_away(),
+        );
+        page.value(
+            Sort::Gauge,
+            "offleash_usage_kept",
+            "Sums and registrations that wait for upstream's word",
+            kept.get(),
+        );
     }
 
     /// How long [`Handle::stop`] may take at most, to be kept free by whoever stops before it.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    Access, Config, Cors, EdgeSurface, Env, Identity, Log, LogFormat, Machine, OfflineTokens,
-    Origins, Outbound, Problems, ProxySurface, Resolved, Source, Surfaces, TrustProxy, Upstream,
+    Access, Config, Cors, EdgeSurface, Env, Exposure, Identity, Log, LogFormat, Machine,
+    OfflineTokens, Origins, Outbound, Problems, ProxySurface, Resolved, Source, Surfaces,
+    TrustProxy, Upstream,
     proxy_env::{DEFAULT_APP_NAME, DEFAULT_MAX_AGE_SECONDS, DEFAULT_PREFLIGHT_STATUS},
     settings::{Found, Settings},
     values,
@@ -114,7 +115,7 @@ fn resolve(
     let interface = interface.filter(|address| *address != IpAddr::V6([0; 16].into()));
     let server = settings.server(interface, port, workers, machine);
 
-    let surfaces = surfaces(&mut settings, typed);
+    let surfaces = surfaces(&mut settings, args, server.port);
     let log = log(&mut settings, typed);
     let identity = identity(&settings, typed, machine);
     let upstream = matches!(source, Some(Source::Upstream(_)) | None);
@@ -137,7 +138,8 @@ fn identity(settings: &Settings<'_>, typed: &ServerArgs, machine: &Machine) -> I
     }
 }
 
-fn surfaces(settings: &mut Settings<'_>, typed: &ServerArgs) -> Surfaces {
+fn surfaces(settings: &mut Settings<'_>, args: &Args, port: u16) -> Surfaces {
+    let typed = &args.server;
     let base_path = settings.flag("BASE_PATH", typed.base_path.as_deref());
     let base_path = settings.parsed(base_path, values::base_path).unwrap_or_default();
     let inbound = settings.flag("EDGE_AUTH_HEADER", typed.edge_auth_header.as_deref());
@@ -156,7 +158,20 @@ fn surfaces(settings: &mut Settings<'_>, typed: &ServerArgs) -> Surfaces {
         cors: cors(settings, typed),
         trust_proxy: trust_proxy(settings, typed),
         body_limit: settings.body_limit(DEFAULT_BODY_LIMIT_BYTES),
+        metrics: metrics(settings, args, port),
     }
+}
+
+/// Edge's switch closes every place of ours where the metrics are, not only Edge's.
+fn metrics(settings: &mut Settings<'_>, args: &Args, port: u16) -> Exposure {
+    let typed = args.others.iter().find(|(name, _)| *name == "disable-metrics-endpoint");
+    let disabled = typed.map(|(_, text)| text.secret());
+    let disabled = settings.flag("DISABLE_METRICS_ENDPOINT", disabled);
+    let default = match settings.parsed(disabled, values::switch) {
+        Some(true) => Exposure::Off,
+        _ => Exposure::On,
+    };
+    settings.metrics(default, port)
 }
 
 /// The header of one direction: `one` is its own setting, `--token-header` sets both directions.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    Access, Bootstrap, Config, Cors, EdgeSurface, Env, Identity, Log, LogFormat, Machine, Origins,
-    Outbound, Problems, ProxySurface, Resolved, Server, Source, Surfaces, TrustProxy, Upstream,
-    Verification, outbound,
+    Access, Bootstrap, Config, Cors, EdgeSurface, Env, Exposure, Identity, Log, LogFormat, Machine,
+    Origins, Outbound, Problems, ProxySurface, Resolved, Server, Source, Surfaces, TrustProxy,
+    Upstream, Verification, outbound,
     settings::{Found, Settings},
     values,
 };
@@ -38,7 +38,7 @@ pub fn resolve(env: Env<'_>, machine: &Machine) -> Result<Resolved, Problems> {
     let mut settings = Settings::new(env);
     let server = server(&mut settings, machine);
     let app_name = text(&settings, "UNLEASH_APP_NAME", DEFAULT_APP_NAME);
-    let surfaces = surfaces(&mut settings, &app_name);
+    let surfaces = surfaces(&mut settings, &app_name, server.port);
     let upstream = upstream(&mut settings);
     let log = log(&mut settings);
     complain(&mut settings);
@@ -68,7 +68,7 @@ fn server(settings: &mut Settings<'_>, machine: &Machine) -> Server {
     settings.server(None, port, None, machine)
 }
 
-fn surfaces(settings: &mut Settings<'_>, app_name: &str) -> Surfaces {
+fn surfaces(settings: &mut Settings<'_>, app_name: &str, port: u16) -> Surfaces {
     let base_path = settings.parsed(settings.variable("PROXY_BASE_PATH"), values::base_path);
     let base_path = base_path.unwrap_or_default();
     let key_header =
@@ -92,6 +92,7 @@ fn surfaces(settings: &mut Settings<'_>, app_name: &str) -> Surfaces {
         cors: cors(settings),
         trust_proxy: trust_proxy(settings),
         body_limit: settings.body_limit(DEFAULT_BODY_LIMIT_BYTES),
+        metrics: settings.metrics(Exposure::On, port),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    Env, Machine, Problems, Server,
+    Env, Exposure, Machine, Problems, Server,
     values::{self, Reason},
 };
 use crate::token::Token;
@@ -151,5 +151,15 @@ impl Settings<'_> {
     /// Largest request body in bytes; `default` is the dialect's.
     pub(super) fn body_limit(&mut self, default: usize) -> usize {
         self.parsed(self.variable("OFFLEASH_BODY_LIMIT_BYTES"), values::count).unwrap_or(default)
+    }
+
+    /// Where Prometheus may read; `default` where nothing is said. `port` is the one that serves.
+    pub(super) fn metrics(&mut self, default: Exposure, port: u16) -> Exposure {
+        const NAME: &str = "OFFLEASH_PROMETHEUS";
+        let exposure = self.parsed(self.variable(NAME), values::exposure).unwrap_or(default);
+        if exposure == Exposure::Port(port) {
+            self.problem(format!("`{NAME}` is `{port}`, the port that serves: say `on`"));
+        }
+        exposure
     }
 }

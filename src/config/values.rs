@@ -8,6 +8,7 @@ use actix_web::http::{
     header::{HeaderName, HeaderValue},
 };
 
+use super::Exposure;
 use crate::token::Token;
 
 /// Why a text is no value of its setting.
@@ -48,6 +49,17 @@ pub(super) fn switch(text: &str) -> Result<bool, Reason> {
 
 pub(super) fn port(text: &str) -> Result<u16, Reason> {
     text.trim().parse().map_err(|_| format!("is `{text}`, which is not a port (0 to 65535)"))
+}
+
+/// `on`, `off` or a port of its own.
+pub(super) fn exposure(text: &str) -> Result<Exposure, Reason> {
+    // A number is a port here and no switch.
+    match (text.trim().parse::<u16>(), switch(text)) {
+        (Ok(port), _) if port > 0 => Ok(Exposure::Port(port)),
+        (Err(_), Ok(true)) => Ok(Exposure::On),
+        (Err(_), Ok(false)) => Ok(Exposure::Off),
+        _ => Err(format!("is `{text}`, which is none of `on`, `off` and a port (1 to 65535)")),
+    }
 }
 
 pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
@@ -241,6 +253,23 @@ mod tests {
         assert_eq!(networks("loopback,linklocal,uniquelocal").unwrap().len(), 8);
         for text in ["1", "10.0.0.0/33", "10.0.0.0/255.0.255.0", "10.0.0.0/8/8", "localhost"] {
             assert!(networks(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_on_off_or_on_a_port_of_their_own() {
+        for (text, expected) in [
+            ("on", Exposure::On),
+            (" TRUE ", Exposure::On),
+            ("off", Exposure::Off),
+            ("false", Exposure::Off),
+            ("9100", Exposure::Port(9100)),
+            ("1", Exposure::Port(1)),
+        ] {
+            assert_eq!(exposure(text), Ok(expected), "{text}");
+        }
+        for text in ["0", "65536", "-1", "maybe", "on,9100"] {
+            assert!(exposure(text).is_err(), "{text}");
         }
     }
 

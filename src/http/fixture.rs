@@ -1,6 +1,6 @@
 //! What unit tests of several modules need.
 
-use crate::config::{Cors, EdgeSurface, Origins, ProxySurface, Surfaces, TrustProxy};
+use crate::config::{Cors, EdgeSurface, Exposure, Origins, ProxySurface, Surfaces, TrustProxy};
 
 /// Both predecessors' defaults.
 pub(super) fn surfaces() -> Surfaces {
@@ -20,6 +20,7 @@ pub(super) fn surfaces() -> Surfaces {
         cors: cors(),
         trust_proxy: TrustProxy::Nobody,
         body_limit: 102_400,
+        metrics: Exposure::On,
     }
 }
 

@@ -6,10 +6,15 @@
 
 use actix_web::http::Method;
 
-use crate::{config::Surfaces, engine::Show};
+use crate::{
+    config::{Exposure, Surfaces},
+    engine::Show,
+};
 
 /// Longest path Edge's surface knows, in segments below its base.
 const EDGE_SEGMENTS: usize = 6;
+/// Where the Unleash Proxy tells what it measures, below `{base}/proxy`.
+const PROXY_METRICS: &str = "/internal-backstage/prometheus";
 
 /// Whose manners an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub(super) enum Route {
     ProxyDefinitions,
     /// `{base}/proxy/health`.
     ProxyHealth,
+    /// `{base}/proxy/internal-backstage/prometheus`.
+    ProxyPrometheus,
     /// `/api/frontend`, `/api/proxy` and their `/all`.
     FrontendList(Show),
     /// `{base}/proxy/client/{metrics,register}`, and metrics below `/all` too.
@@ -37,6 +44,8 @@ pub(super) enum Route {
     BackstageHealth,
     /// `/internal-backstage/ready`.
     BackstageReady,
+    /// `/internal-backstage/metrics`.
+    BackstageMetrics,
 }
 
 /// What an SDK tells.
@@ -91,7 +100,7 @@ impl Route {
         surfaces: &Surfaces,
     ) -> Result<Self, (Surface, Miss)> {
         if let Some(rest) = below_proxy(path, &surfaces.proxy.base_path) {
-            return match proxy_route(rest) {
+            return match proxy_route(rest, surfaces) {
                 Some((route, methods)) if methods.allow(method) => Ok(route),
                 _ => Err((Surface::Proxy, Miss::Path)),
             };
@@ -103,15 +112,46 @@ impl Route {
         }
     }
 
+    /// As [`Route::find`], on the port that has nothing but metrics: there they are at `/metrics`
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Route::find`].
+    pub(super) fn find_metrics(
+        method: &Method,
+        path: &str,
+        surfaces: &Surfaces,
+    ) -> Result<Self, (Surface, Miss)> {
+        let below = below_proxy(path, &surfaces.proxy.base_path);
+        let is_proxys = below.is_some_and(|rest| {
+            rest.strip_suffix('/').unwrap_or(rest).eq_ignore_ascii_case(PROXY_METRICS)
+        });
+        let edges = format!("{}/internal-backstage/metrics", surfaces.edge.base_path);
+        let route = if is_proxys {
+            Self::ProxyPrometheus
+        } else if segments(path).eq(segments("/metrics")) || segments(path).eq(segments(&edges)) {
+            Self::BackstageMetrics
+        } else {
+            return Err((Surface::Edge, Miss::Path));
+        };
+        match Methods::Get.allow(method) {
+            true => Ok(route),
+            false => Err((Surface::Edge, Miss::Method(Methods::Get.text()))),
+        }
+    }
+
     pub(super) fn surface(self) -> Surface {
         match self {
             Self::ProxyList(_)
             | Self::ProxyDefinitions
             | Self::ProxyHealth
+            | Self::ProxyPrometheus
             | Self::ProxyUsage(_) => Surface::Proxy,
             Self::FrontendList(_)
             | Self::FrontendUsage(_)
             | Self::BackstageHealth
+            | Self::BackstageMetrics
             | Self::BackstageReady => Surface::Edge,
         }
     }
@@ -144,7 +184,7 @@ fn below_proxy<'p>(path: &'p str, base: &str) -> Option<&'p str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-fn proxy_route(rest: &str) -> Option<(Route, Methods)> {
+fn proxy_route(rest: &str, surfaces: &Surfaces) -> Option<(Route, Methods)> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let is = |name: &str| rest.eq_ignore_ascii_case(name);
     Some(match rest {
@@ -152,6 +192,9 @@ fn proxy_route(rest: &str) -> Option<(Route, Methods)> {
         _ if is("/all") => (Route::ProxyList(Show::All), Methods::GetPost),
         _ if is("/client/features") => (Route::ProxyDefinitions, Methods::Get),
         _ if is("/health") => (Route::ProxyHealth, Methods::Get),
+        _ if is(PROXY_METRICS) && surfaces.metrics == Exposure::On => {
+            (Route::ProxyPrometheus, Methods::Get)
+        }
         _ if is("/client/metrics") || is("/all/client/metrics") => {
             (Route::ProxyUsage(Usage::Metrics), Methods::Post)
         }
@@ -184,6 +227,9 @@ fn edge_route(path: &str, surfaces: &Surfaces) -> Option<(Route, Methods)> {
         }
         ["internal-backstage", "health"] => (Route::BackstageHealth, Methods::Get),
         ["internal-backstage", "ready"] => (Route::BackstageReady, Methods::Get),
+        ["internal-backstage", "metrics"] if surfaces.metrics == Exposure::On => {
+            (Route::BackstageMetrics, Methods::Get)
+        }
         _ => return None,
     })
 }

@@ -12,9 +12,11 @@ use std::{
 use actix_web::http::header::HeaderName;
 
 use super::{
+    Ties,
     auth::{Admit, judge},
     compress::Compressor,
     cors::Cors,
+    counters::Counters,
     error::Problem,
     query::Buffers,
 };
@@ -22,7 +24,8 @@ use crate::{
     config::Surfaces,
     engine::{Context, Features, Host, Plan, Projects, Scratch, compile},
     snapshot::{Reader, Subscriber},
-    usage::{self, Recorder},
+    telemetry::prometheus::Registry,
+    usage::Recorder,
 };
 
 /// How often an idle worker looks for a newer snapshot, so that it pins no old one, and hands on
@@ -39,6 +42,8 @@ pub(super) struct Worker {
     /// `None` where callers' tokens are not validated upstream.
     admit: Option<Admit>,
     pub(super) usage: Recorder,
+    pub(super) counters: Arc<Counters>,
+    pub(super) registry: Registry,
     // INVARIANT: never borrowed across an await; requests of one worker interleave there.
     pub(super) desk: RefCell<Desk>,
 }
@@ -78,8 +83,8 @@ impl Worker {
     pub(super) fn new(
         surfaces: Arc<Surfaces>,
         subscriber: &Subscriber,
-        admit: Option<Admit>,
-        usage: &usage::Handle,
+        Ties { admit, usage, registry, .. }: &Ties,
+        counters: Arc<Counters>,
     ) -> io::Result<Rc<Self>> {
         let cors = Cors::new(&surfaces.cors).map_err(invalid)?;
         let headers = TokenHeaders::new(&surfaces)?;
@@ -94,8 +99,19 @@ impl Worker {
             empty: compile(&Features::default(), &Projects::All, &Host::default()).0,
         });
         let usage = usage.recorder(&surfaces.proxy.app_name);
+        let (admit, registry) = (admit.clone(), registry.clone());
         let compressor = Compressor::default();
-        Ok(Rc::new(Self { surfaces, cors, compressor, headers, admit, usage, desk }))
+        Ok(Rc::new(Self {
+            surfaces,
+            cors,
+            compressor,
+            headers,
+            admit,
+            usage,
+            counters,
+            registry,
+            desk,
+        }))
     }
 
     /// Does `attempt`, once more after upstream has admitted the token where only that is missing.

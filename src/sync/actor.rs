@@ -258,6 +258,12 @@ impl SyncActor {
             self.denials.shared().count_turned_away();
         }
         self.ask_for_callers(ctx);
+        self.count_admission();
+    }
+
+    /// Tells who watches how many wait and how many were let in.
+    fn count_admission(&self) {
+        self.catalog.figures().admission(self.queue.len(), self.admitted.len());
     }
 }
 

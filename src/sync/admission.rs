@@ -71,6 +71,11 @@ impl Denials {
         self.until.get(token).is_some_and(|until| *until > now)
     }
 
+    /// How many refusals are remembered, expired ones that nobody replaced among them.
+    pub(super) fn len(&self) -> usize {
+        self.until.len()
+    }
+
     /// Counts a caller, or a refusal, that there was no room for.
     pub(super) fn count_turned_away(&self) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -133,6 +138,11 @@ impl Queue {
     pub(super) fn next_batch(&mut self) -> Vec<Token> {
         let count = self.unasked.len().min(MAX_BATCH);
         self.unasked.drain(..count).map(Token::new).collect()
+    }
+
+    /// How many callers wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiters
     }
 
     /// Answers everyone who waits for `token`.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
 
-use super::guard::guarded;
+use super::{
+    figures::{Figures, Published},
+    guard::guarded,
+};
 use crate::{
     engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Warning},
     snapshot::{Definitions, Grant, Publisher},
@@ -52,6 +55,7 @@ pub(super) struct Catalog {
     complete: bool,
     /// INVARIANT: once true, never false again.
     ready: bool,
+    figures: Arc<Figures>,
 }
 
 /// A payload that is no good. The one before it stays.
@@ -100,7 +104,13 @@ impl Catalog {
             warned: AHashMap::new(),
             complete: false,
             ready: false,
+            figures: Arc::default(),
         }
+    }
+
+    /// The numbers, as others read them.
+    pub(super) fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
     }
 
     /// Makes room for a source of `environment`; readiness waits for it.
@@ -154,6 +164,7 @@ impl Catalog {
         self.merged.insert(environment.clone(), compiled.merged);
         self.warn(&environment, &compiled.warnings);
         self.warned.insert(environment, compiled.warnings);
+        self.figures.updated();
         Ok(flags)
     }
 
@@ -216,6 +227,13 @@ impl Catalog {
             (token.clone(), Grant { kind: *kind, scope: scope.clone(), plan, definitions })
         });
         let version = self.publisher.publish(grants.collect(), self.ready);
+        self.figures.published(Published {
+            version,
+            ready: self.ready,
+            flags: self.merged.values().map(|features| features.len()).sum(),
+            warnings: self.warned.values().map(|warnings| warnings.len()).sum(),
+            grants: self.grants.len(),
+        });
         tracing::debug!(snapshot.version = version, ready = self.ready, "published");
         if self.ready && !was_ready {
             tracing::info!(target: telemetry::START, "ready: evaluations work from now on");

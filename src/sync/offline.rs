@@ -139,6 +139,7 @@ impl Reloader {
         let json = fs::read(&self.path)?;
         let hash = xxhash_rust::xxh3::xxh3_128(&json);
         if hash == self.hash {
+            self.catalog.figures().checked();
             return Ok(None);
         }
         let flags = self.catalog.deliver(self.part, &normalized(&json))?;

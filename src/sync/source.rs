@@ -6,6 +6,7 @@ use actix_web::http::header::HeaderValue;
 
 use super::{
     catalog::{BadPayload, Catalog, PartId},
+    figures::FetchOutcome,
     guard::guarded,
     machine::{Event, Machine, Policy, Say, Trouble},
 };
@@ -121,7 +122,18 @@ impl Source {
         (now, dice): (Duration, f64),
     ) -> Outcome {
         self.state = Polling::Idle;
+        let answer = match &result {
+            Ok(Fetched::Payload { .. }) => FetchOutcome::Payload,
+            Ok(Fetched::Unchanged) => FetchOutcome::Unchanged,
+            Err(err) => FetchOutcome::of_error(err),
+        };
         let taken = guarded(|| self.deliver(result, catalog)).unwrap_or(Err(Failure::Panicked));
+        // What cannot be used is no payload.
+        let outcome = match (answer, &taken) {
+            (FetchOutcome::Payload, Err(_)) => FetchOutcome::Unreadable,
+            _ => answer,
+        };
+        catalog.figures().fetched(outcome);
         let event = taken.as_ref().map_or_else(Failure::event, |event| *event);
         let step = self.machine.step(event, now, dice);
         if taken.is_ok() {

@@ -125,9 +125,9 @@ impl UsageActor {
         self.turn_away(unreadable);
         let items = counts.len() + impact.len();
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.serves(&environment));
-        let Some(outlet) = outlet else {
-            return self.turn_away(u64::try_from(items).unwrap_or(u64::MAX));
-        };
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        let Some(outlet) = outlet else { return self.turn_away(items) };
+        self.shared.accepted.add(items);
         for count in counts {
             outlet.add(Item::count(&app, hour, count));
         }
@@ -167,6 +167,7 @@ impl UsageActor {
             Some(path) => path.push(via),
             None => drop(body.insert("connectVia".to_owned(), json!([via]))),
         }
+        self.shared.accepted.add(1);
         outlet.add(Item::Application((app, instance), body));
         let turned_away = outlet.ledger.take_turned_away();
         self.turn_away(turned_away);
@@ -203,11 +204,12 @@ impl UsageActor {
         let is_stopping = self.stopping.is_some();
         let dice = self.roll();
         let Some(outlet) = self.outlets.get_mut(at) else { return };
-        outlet.under_way = 0;
         let Sent { unsent, refused, since, result } = sent;
-        let is_some_left = !unsent.is_empty() || !refused.is_empty();
+        let left = unsent.len() + refused.len();
+        let confirmed = std::mem::take(&mut outlet.under_way).saturating_sub(left);
+        self.shared.reported.add(u64::try_from(confirmed).unwrap_or(u64::MAX));
         outlet.take_back(unsent, refused);
-        if is_some_left {
+        if left > 0 {
             outlet.since = outlet.since.min(since);
         }
         let err = result.err();
@@ -237,6 +239,7 @@ impl UsageActor {
             outlet.timer = Some(ctx.run_later(pause, move |actor, ctx| actor.report(at, ctx)));
         }
         self.turn_away(turned_away);
+        self.shared.kept.set(self.left() as u64);
         self.finish();
     }
 
@@ -293,6 +296,7 @@ impl Handler<Note> for UsageActor {
             Note::Report(report) => self.take_report(report),
             Note::Application(application) => self.take_application(application),
         }
+        self.shared.kept.set(self.left() as u64);
     }
 }
 

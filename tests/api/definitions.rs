@@ -65,19 +65,24 @@ fn proxy(upstream: &ScriptedUpstream, more: &[(&str, &str)]) -> Config {
     config
 }
 
-struct Reply {
-    status: u16,
-    body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
     headers: awc::http::header::HeaderMap,
 }
 
 impl Reply {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
-async fn ask(at: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+pub(crate) async fn ask(
+    at: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Reply {
     let client = awc::Client::builder().timeout(PATIENCE).finish();
     let mut request = client.request(method, format!("http://{at}{path}")).no_decompress();
     for (name, value) in headers {

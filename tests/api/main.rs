@@ -16,6 +16,7 @@ mod cors;
 mod definitions;
 mod frontend;
 mod gitlab;
+mod metrics;
 mod outbound;
 mod proxy;
 mod server;

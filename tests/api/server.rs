@@ -14,12 +14,13 @@ use actix_web::{
 };
 use offleash::{
     config::{
-        Config, Cors, EdgeSurface, Identity, Log, LogFormat, OfflineTokens, Origins, ProxySurface,
-        Server, Source, Surfaces, TrustProxy,
+        Config, Cors, EdgeSurface, Exposure, Identity, Log, LogFormat, OfflineTokens, Origins,
+        ProxySurface, Server, Source, Surfaces, TrustProxy,
     },
     engine::{Features, Host, Plan, Projects, compile},
     http::{Admit, Closing, Ties, serve},
     snapshot::{Grant, Publisher, channel},
+    telemetry::prometheus::Registry,
     token::{Kind, Scope},
     usage::Handle,
 };
@@ -194,7 +195,7 @@ impl Reply {
 
 /// Ties to a house in which nobody counts and nothing stops.
 pub(crate) fn ties(admit: Option<Admit>) -> Ties {
-    Ties { admit, usage: Handle::idle(), closing: Closing::default() }
+    Ties { admit, usage: Handle::idle(), closing: Closing::default(), registry: Registry::new() }
 }
 
 /// Both predecessors' defaults, with every `/all` on.
@@ -231,6 +232,7 @@ pub(crate) fn config() -> Config {
             },
             trust_proxy: TrustProxy::Nobody,
             body_limit: 102_400,
+            metrics: Exposure::On,
         },
         source: Source::File {
             path: PathBuf::from("unused"),

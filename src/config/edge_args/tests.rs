@@ -292,3 +292,21 @@ fn a_configuration_prints_without_its_secrets() {
         assert!(!text.contains("sesame"), "{text}");
     }
 }
+
+#[test]
+fn edges_switch_closes_the_metrics_unless_they_have_a_port_of_their_own() {
+    for (variables, expected) in [
+        (&[][..], Exposure::On),
+        (&[("DISABLE_METRICS_ENDPOINT", "true")], Exposure::Off),
+        (&[("DISABLE_METRICS_ENDPOINT", "false")], Exposure::On),
+        (
+            &[("DISABLE_METRICS_ENDPOINT", "true"), ("OFFLEASH_PROMETHEUS", "9100")],
+            Exposure::Port(9100),
+        ),
+        (&[("OFFLEASH_PROMETHEUS", "off")], Exposure::Off),
+    ] {
+        let metrics = read(MINIMAL, variables).unwrap().config.surfaces.metrics;
+        assert_eq!(metrics, expected, "{variables:?}");
+    }
+    assert!(read(MINIMAL, &[("OFFLEASH_PROMETHEUS", "3063")]).is_err(), "the port that serves");
+}

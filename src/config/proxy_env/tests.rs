@@ -163,6 +163,16 @@ fn server_tokens_are_a_list_of_their_own_and_may_repeat_client_keys() {
 }
 
 #[test]
+fn metrics_are_where_they_always_were_unless_told_otherwise() {
+    let metrics = |text| with(&[("OFFLEASH_PROMETHEUS", text)]).config.surfaces.metrics;
+    let found = ["", "on", "off", "9100"].map(metrics);
+    assert_eq!(found, [Exposure::On, Exposure::On, Exposure::Off, Exposure::Port(9100)]);
+    for text in ["3000", "0", "loud"] {
+        assert_eq!(problems(&[("OFFLEASH_PROMETHEUS", text)]).len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn a_token_from_a_file_with_a_line_break_is_read() {
     let upstream = upstream_of(with(&[("UNLEASH_API_TOKEN", "*:development.x\n")]));
     let Access::Keys { upstream_token, .. } = upstream.access else { panic!() };

@@ -8,8 +8,8 @@ fn find(method: &str, path: &str, surfaces: &Surfaces) -> Result<Route, (Surface
 #[test]
 fn every_path_has_its_route_or_its_surfaces_refusal() {
     use Route::{
-        BackstageHealth, BackstageReady, FrontendList, FrontendUsage, ProxyDefinitions,
-        ProxyHealth, ProxyList, ProxyUsage,
+        BackstageHealth, BackstageMetrics, BackstageReady, FrontendList, FrontendUsage,
+        ProxyDefinitions, ProxyHealth, ProxyList, ProxyPrometheus, ProxyUsage,
     };
     use Show::{All, Enabled};
     use Usage::{Metrics, Register};
@@ -23,6 +23,11 @@ fn every_path_has_its_route_or_its_surfaces_refusal() {
         ("GET", "/PROXY/All", Ok(ProxyList(All))),
         ("GET", "/proxy/all/", Ok(ProxyList(All))),
         ("GET", "/Proxy/Health", Ok(ProxyHealth)),
+        ("GET", "/proxy/internal-backstage/prometheus", Ok(ProxyPrometheus)),
+        ("GET", "/proxy/Internal-Backstage/Prometheus/", Ok(ProxyPrometheus)),
+        ("GET", "/proxy/internal-backstage/metrics", proxy),
+        ("GET", "/internal-backstage/metrics", Ok(BackstageMetrics)),
+        ("GET", "/internal-backstage/prometheus", edge),
         ("GET", "/proxy/client/features", Ok(ProxyDefinitions)),
         ("HEAD", "/Proxy/Client/Features/", Ok(ProxyDefinitions)),
         ("POST", "/proxy/client/features", proxy),
@@ -98,4 +103,30 @@ fn edges_all_route_is_absent_when_switched_off() {
     surfaces.edge.all_endpoint = false;
     assert_eq!(find("GET", "/api/frontend/all", &surfaces), Err((Surface::Edge, Miss::Path)));
     assert_eq!(find("PUT", "/api/proxy/all", &surfaces), Err((Surface::Edge, Miss::Path)));
+}
+
+#[test]
+fn metrics_are_nowhere_but_where_they_are_exposed() {
+    let surfaces = |metrics| Surfaces { metrics, ..fixture::surfaces() };
+    for exposure in [Exposure::Off, Exposure::Port(9100)] {
+        for path in ["/proxy/internal-backstage/prometheus", "/internal-backstage/metrics"] {
+            assert!(find("GET", path, &surfaces(exposure)).is_err(), "{exposure:?} {path}");
+        }
+    }
+    let mut surfaces = surfaces(Exposure::Port(9100));
+    surfaces.proxy.base_path = "/b".to_owned();
+    surfaces.edge.base_path = "/b".to_owned();
+    for (method, path, expected) in [
+        ("GET", "/metrics", Ok(Route::BackstageMetrics)),
+        ("HEAD", "//metrics/", Ok(Route::BackstageMetrics)),
+        ("GET", "/b/internal-backstage/metrics", Ok(Route::BackstageMetrics)),
+        ("GET", "/b/proxy/internal-backstage/prometheus/", Ok(Route::ProxyPrometheus)),
+        ("GET", "/internal-backstage/metrics", Err((Surface::Edge, Miss::Path))),
+        ("GET", "/b/proxy", Err((Surface::Edge, Miss::Path))),
+        ("GET", "/", Err((Surface::Edge, Miss::Path))),
+        ("POST", "/metrics", Err((Surface::Edge, Miss::Method("GET,HEAD")))),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(Route::find_metrics(&method, path, &surfaces), expected, "{method} {path}");
+    }
 }

@@ -85,6 +85,7 @@ impl SyncActor {
         self.validation.tried = true;
         self.adopt(ctx);
         self.ask_for_callers(ctx);
+        self.count_admission();
     }
 
     /// Takes upstream's word on the tokens that were asked for.
@@ -196,6 +197,7 @@ impl SyncActor {
                 batch.iter().for_each(|token| actor.queue.settle(token, answer));
             }
             actor.ask_for_callers(ctx);
+            actor.count_admission();
         });
         ctx.spawn(done);
     }
