@@ -77,6 +77,8 @@ pub struct ProxySurface {
     pub key_header: String,
     /// Whether `/proxy/all` answers (else 501).
     pub all_endpoint: bool,
+    /// Whether `{base}/docs/openapi…` describes the surface.
+    pub docs: bool,
     /// The context's `appName` where the client sends none.
     pub app_name: String,
     /// Replaces the context's `environment`; where unset and absent it is `default`.

@@ -14,6 +14,7 @@ mod conditional;
 mod context;
 mod cors;
 mod counters;
+mod docs;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -50,6 +51,7 @@ pub use self::auth::Admit;
 use self::{
     body::BodyFault,
     counters::{Board, Class, Refusal},
+    docs::Doc,
     error::Problem,
     route::{Miss, Route, Surface},
     worker::Worker,
@@ -199,7 +201,13 @@ fn handle_metrics(worker: &Worker, request: &HttpRequest) -> HttpResponse {
 async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
     let body = body::read(request.head(), payload, worker.surfaces.body_limit).await;
     let is_unread = body.is_err() || body::is_endless(request.head());
-    let (class, mut response) = if *request.method() == Method::OPTIONS {
+    let doc = Doc::find(request.method(), request.path(), &worker.surfaces);
+    let (class, mut response) = if let Some(doc) = doc {
+        // Before CORS, as the original: pages of other origins have no business here.
+        let result = doc.answer(request, &worker.surfaces);
+        let refused = |problem| refuse(worker, request, Surface::Proxy, &problem);
+        (Class::Docs, result.unwrap_or_else(refused))
+    } else if *request.method() == Method::OPTIONS {
         (Class::Preflight, worker.cors.preflight(request.headers()))
     } else {
         let found = Route::find(request.method(), request.path(), &worker.surfaces);

@@ -151,6 +151,7 @@ fn surfaces(settings: &mut Settings<'_>, args: &Args, port: u16) -> Surfaces {
             base_path: base_path.clone(),
             key_header: token_header.clone(),
             all_endpoint,
+            docs: false,
             app_name: DEFAULT_APP_NAME.to_owned(),
             environment: None,
         },

@@ -21,8 +21,6 @@ const DEFAULT_BODY_LIMIT_BYTES: usize = 102_400;
 pub(super) const DEFAULT_MAX_AGE_SECONDS: u64 = 172_800;
 pub(super) const DEFAULT_PREFLIGHT_STATUS: u16 = 204;
 
-/// Switches that are not served yet: a warning where they are on.
-const UNSUPPORTED_SWITCHES: &[&str] = &["ENABLE_OAS"];
 /// Refused: without them flags would be off for people they were on for, in silence.
 const REFUSED: &[(&str, &str)] = &[
     ("UNLEASH_CUSTOM_STRATEGIES_FILE", "custom strategies in JavaScript"),
@@ -86,6 +84,7 @@ fn surfaces(settings: &mut Settings<'_>, app_name: &str, port: u16) -> Surfaces 
             base_path,
             key_header,
             all_endpoint,
+            docs: switch(settings, "ENABLE_OAS"),
             app_name: app_name.to_owned(),
             environment: settings.variable("UNLEASH_ENVIRONMENT").map(|found| found.text),
         },
@@ -297,11 +296,6 @@ fn log(settings: &mut Settings<'_>) -> Log {
 
 /// Speaks about the variables that are known and not served.
 fn complain(settings: &mut Settings<'_>) {
-    for name in UNSUPPORTED_SWITCHES {
-        if switch(settings, name) {
-            settings.warn(format!("`{name}` is not supported yet, ignored"));
-        }
-    }
     if switch(settings, "CORS_PREFLIGHT_CONTINUE") {
         settings.warn(
             "`CORS_PREFLIGHT_CONTINUE` has no effect: there is nothing behind a preflight to \

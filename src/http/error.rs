@@ -55,6 +55,8 @@ pub(super) enum Problem {
     },
     Unreadable(Unreadable),
     Query(Invalid),
+    /// Something of ours that a test should have found.
+    Broken,
 }
 
 /// Whose fault a problem is.
@@ -77,7 +79,7 @@ impl Problem {
     pub(super) fn fault(&self) -> Fault {
         match self {
             Self::UpstreamUnreachable | Self::UpstreamStatus(_) => Fault::Upstream,
-            Self::NotReady | Self::NotReadyYet | Self::NoFlags => Fault::Ours,
+            Self::NotReady | Self::NotReadyYet | Self::NoFlags | Self::Broken => Fault::Ours,
             _ => Fault::Client,
         }
     }
@@ -101,6 +103,7 @@ impl Problem {
             }
             Self::UpstreamStatus(_) => S::BAD_GATEWAY,
             Self::NotReady | Self::NotReadyYet => S::SERVICE_UNAVAILABLE,
+            Self::Broken => S::INTERNAL_SERVER_ERROR,
             Self::NoFlags => S::FORBIDDEN,
             Self::AllDisabled => S::NOT_IMPLEMENTED,
             Self::ContentType | Self::ContentEncoding => S::UNSUPPORTED_MEDIA_TYPE,
@@ -188,7 +191,9 @@ impl Problem {
                 .to_string(),
             ),
             Self::Body(fault) => Text::json(json!({"error": fault.to_string()}).to_string()),
-            Self::Miss(_) | Self::ContentType | Self::ContentEncoding => Text::none(),
+            Self::Miss(_) | Self::ContentType | Self::ContentEncoding | Self::Broken => {
+                Text::none()
+            }
         }
     }
 

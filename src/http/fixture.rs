@@ -9,6 +9,7 @@ pub(super) fn surfaces() -> Surfaces {
             base_path: String::new(),
             key_header: "authorization".to_owned(),
             all_endpoint: true,
+            docs: false,
             app_name: "unleash-proxy".to_owned(),
             environment: None,
         },

@@ -17,7 +17,7 @@ use super::{
 
 /// Names a body may ask for. A name of two bytes makes an answer of 150, so that a body within its
 /// limit would still make one far beyond it.
-const NAMES: usize = 10_000;
+pub(super) const NAMES: usize = 10_000;
 /// A number in its longest spelling, `-0.0000012345678901234567`, and some room.
 const LONGEST_NUMBER: usize = 40;
 

@@ -22,13 +22,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PATH: &str = "/proxy/client/features";
-const FLAG_A: &str =
+pub(crate) const FLAG_A: &str =
     r#"{"name":"a", "enabled":true,"strategies":[{"name":"default","segments":[7]}],"extra":1.50}"#;
 const FLAG_B: &str = r#"{"name":"b","enabled":false,"project":"other","strategies":[]}"#;
-const SEGMENT: &str = r#"{"id":7, "name":"seven","constraints":[]}"#;
+pub(crate) const SEGMENT: &str = r#"{"id":7, "name":"seven","constraints":[]}"#;
 
 /// What an upstream sends, in an order that is not ours.
-fn payload(features: &[&str], segments: &[&str]) -> Answer {
+pub(crate) fn payload(features: &[&str], segments: &[&str]) -> Answer {
     let (features, segments) = (features.join(",\n"), segments.join(","));
     Answer::text(format!(
         r#"{{"version":2,"segments":[{segments}],"query":{{}},"features":[{features}]}}"#
@@ -43,7 +43,7 @@ fn document(features: &[&str], segments: &[&str]) -> String {
 }
 
 /// The Unleash Proxy's variables, with `more`.
-fn proxy(upstream: &ScriptedUpstream, more: &[(&str, &str)]) -> Config {
+pub(crate) fn proxy(upstream: &ScriptedUpstream, more: &[(&str, &str)]) -> Config {
     let url = format!("{}/api", upstream.url());
     let env = |name: &str| {
         let more = more.iter().find(|(key, _)| *key == name);

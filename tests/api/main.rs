@@ -14,6 +14,7 @@ mod compression;
 mod conditional;
 mod cors;
 mod definitions;
+mod docs;
 mod frontend;
 mod gitlab;
 mod metrics;

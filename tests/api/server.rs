@@ -213,6 +213,7 @@ pub(crate) fn config() -> Config {
                 base_path: String::new(),
                 key_header: "authorization".to_owned(),
                 all_endpoint: true,
+                docs: false,
                 app_name: "unleash-proxy".to_owned(),
                 environment: None,
             },

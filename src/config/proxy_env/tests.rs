@@ -328,11 +328,7 @@ fn the_log_follows_log_level_and_json_logger() {
 }
 
 #[test]
-fn what_is_not_served_yet_gets_a_warning_each_and_code_in_javascript_is_refused() {
-    let more: Vec<_> = UNSUPPORTED_SWITCHES.iter().map(|name| (*name, "1")).collect();
-    let warnings = with(&more).warnings;
-    assert_eq!(warnings.len(), more.len());
-    assert!(warnings.iter().all(|text| text.ends_with("is not supported yet, ignored")));
+fn code_in_javascript_is_refused_with_its_plan() {
     let more: Vec<_> = REFUSED.iter().map(|(name, _)| (*name, "/x.js")).collect();
     let problems = problems(&more);
     assert_eq!(problems.len(), 2);

@@ -45,7 +45,7 @@ const TABLE: &[(&str, &str, Effect)] = &[
     ("TRUST_PROXY", "true", Sets(|it| format!("{:?}", it.surfaces.trust_proxy), "Everybody")),
     ("CLIENT_KEY_HEADER_NAME", "X-Key", Sets(|it| it.surfaces.proxy.key_header.clone(), "x-key")),
     ("ENABLE_ALL_ENDPOINT", "1", Sets(|it| it.surfaces.proxy.all_endpoint.to_string(), "true")),
-    ("ENABLE_OAS", "true", Elsewhere),
+    ("ENABLE_OAS", "true", Sets(|it| it.surfaces.proxy.docs.to_string(), "true")),
     ("EXP_SERVER_SIDE_SDK_CONFIG_TOKENS", "t1, t2", Sets(|it| keys(it).2, "t1|t2")),
     (
         "CORS_ORIGIN",
