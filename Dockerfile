@@ -8,7 +8,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # The dependencies first: they change less often than the sources.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir src \
  && echo 'fn main() {}' > src/main.rs \
  && touch src/lib.rs \
@@ -24,7 +24,7 @@ RUN find src -name '*.rs' -exec touch {} + \
 # glibc, libgcc and certificate authorities; no shell, no package manager, user 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/offleash /offleash
-COPY LICENSE /LICENSE
+COPY LICENSE NOTICE /
 USER nonroot
 # The Unleash Proxy's port, and Unleash Edge's.
 EXPOSE 3000 3063
