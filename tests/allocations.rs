@@ -17,6 +17,7 @@ use allocation_counter::{AllocationInfo, measure};
 use engines::{Fields, Ours};
 use offleash::engine::{Features, Host, Plan, Profile, Projects, Show, compile};
 use payload::{Listed, Spelling};
+use serde_json::json;
 
 const FLAGS: usize = 1_000;
 const CONTEXTS: usize = 1_000;
@@ -118,6 +119,29 @@ fn plan_tells_the_bytes_it_holds() {
         let (plan, held) = compiled(&payload::huge_list(Listed::Strategy, &users).to_string());
         close(plan.stats().bytes, held);
     }
+}
+
+#[test]
+fn definitions_hold_what_upstream_sent_twice_and_no_more() {
+    // Words that nothing but the texts themselves keep, so that these are what is measured.
+    let words = "x".repeat(20_000);
+    let flags: Vec<_> = (0..100)
+        .map(|number| json!({"name": number.to_string(), "enabled": true, "description": words}))
+        .collect();
+    let payload = json!({ "features": flags }).to_string();
+    let (mut features, mut document) = (None, None);
+    let held = |info: AllocationInfo| usize::try_from(info.bytes_current).unwrap();
+    let parsing = held(measure(|| features = Some(Features::parse(payload.as_bytes()).unwrap().0)));
+    let features = features.unwrap();
+    let telling = held(measure(|| document = Some(features.definitions(&Projects::All))));
+    close(payload.len(), parsing);
+    close(payload.len(), telling);
+    // Nor is anything kept twice of what did not change.
+    let again = held(measure(|| {
+        let (same, _) = Features::parse_over(payload.as_bytes(), &features).unwrap();
+        document = Some(same.definitions(&Projects::All));
+    }));
+    assert!(again <= payload.len() / 100, "{again} bytes more");
 }
 
 /// A payload's plan and the bytes that the allocator gave for it and did not get back.

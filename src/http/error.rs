@@ -341,6 +341,7 @@ mod tests {
             (Problem::Unreadable(Unreadable::NoObject), 400, 400),
             (Problem::Unreadable(Unreadable::Shape(Invalid::Body)), 400, 422),
             (Problem::Query(Invalid::Body), 400, 400),
+            (Problem::Broken, 500, 500),
         ] {
             assert_eq!(problem.status(Surface::Proxy), proxy, "{problem:?}");
             assert_eq!(problem.status(Surface::Edge), edge, "{problem:?}");

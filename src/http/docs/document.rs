@@ -243,7 +243,7 @@ fn context() -> Vec<Parameter> {
     let properties = query("properties", "Fields of your own, as `properties[name]=value`")
         .style(Some(ParameterStyle::DeepObject))
         .explode(Some(true))
-        .schema(Some(schemas::texts()));
+        .schema(Some(schemas::query_properties()));
     parameters.push(properties.build());
     parameters
 }

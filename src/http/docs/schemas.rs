@@ -3,7 +3,7 @@
 use serde_json::json;
 use utoipa::openapi::{
     Components, ComponentsBuilder, KnownFormat, Ref, RefOr, SchemaFormat,
-    schema::{ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type},
+    schema::{AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type},
     security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
@@ -43,11 +43,13 @@ pub(super) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// A flat map of texts, as a query can hold it.
-pub(super) fn texts() -> ObjectBuilder {
+/// The fields of a query's `properties[…]`. A name that is empty or a number would make it a list.
+pub(super) fn query_properties() -> ObjectBuilder {
+    let names = text().pattern(Some(r"^[^\[\]]*[^0-9\[\]][^\[\]]*$")).build();
     ObjectBuilder::new()
         .schema_type(Type::Object)
-        .additional_properties(Some(Schema::from(text().build())))
+        .property_names(Some(Schema::from(names)))
+        .examples([json!({"plan": "pro", "region": "NO"})])
 }
 
 fn object() -> ObjectBuilder {
@@ -75,8 +77,13 @@ fn date_time(description: &str) -> Object {
         .build()
 }
 
+/// A number of this type; booleans and null are taken for one, and texts that spell one.
+fn number(whole: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::from_iter([whole, Type::Boolean, Type::Null]))
+}
+
 fn count() -> Object {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build()
+    number(Type::Integer).minimum(Some(0)).build()
 }
 
 fn list_of(items: impl Into<RefOr<Schema>>) -> ArrayBuilder {
@@ -209,7 +216,9 @@ fn metrics() -> Schema {
         .required("stop")
         .property("toggles", counts)
         .required("toggles");
-    let impact = list_of(object()).description(Some("Impact metrics, passed on upstream"));
+    let impact = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(
+        "A list of impact metrics, passed on upstream; whatever is none is counted and dropped",
+    ));
     object()
         .property("appName", scalar("Whose counts these are"))
         .required("appName")
@@ -224,14 +233,13 @@ fn metrics() -> Schema {
 }
 
 fn registration() -> Schema {
-    let moment = SchemaType::from_iter([Type::String, Type::Number]);
-    let started = ObjectBuilder::new()
-        .schema_type(moment)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .description(Some("When it started: RFC 3339, or Unix milliseconds"));
-    let interval = ObjectBuilder::new()
-        .schema_type(Type::Number)
-        .description(Some("How often it will report, in milliseconds"));
+    let millis = SchemaType::from_iter([Type::Number, Type::Boolean]);
+    let started = AnyOfBuilder::new()
+        .item(date_time("RFC 3339"))
+        .item(ObjectBuilder::new().schema_type(millis).description(Some("Unix milliseconds")))
+        .description(Some("When it started"));
+    let interval =
+        number(Type::Number).description(Some("How often it will report, in milliseconds"));
     object()
         .property("appName", scalar("The application's name"))
         .required("appName")
