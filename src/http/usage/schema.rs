@@ -340,6 +340,8 @@ mod tests {
             ("5.0", Some(5)),
             ("1e3", Some(1000)),
             ("1e300", Some(u64::MAX)),
+            // Half a step off, this would have a fraction.
+            ("2251799813685247.0", Some(2_251_799_813_685_247)),
             ("18446744073709551615", Some(u64::MAX)),
             ("\"5\"", Some(5)),
             ("\"1e2\"", Some(100)),
