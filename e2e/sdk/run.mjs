@@ -7,36 +7,13 @@ import { eventually, runThenEnd, sleep } from '../lib/processes.mjs';
 import { Stub } from '../lib/stub.mjs';
 import { Tally } from '../lib/tally.mjs';
 import { startEdge, startProxy } from '../lib/targets.mjs';
+import { FLAGS, PAYLOAD } from './flags.mjs';
 
 const TARGET = process.env.E2E_TARGET ?? 'offleash';
 const BACKEND = '*:development.e2e-backend';
 const FRONTEND = '*:development.e2e-frontend';
 const KEY = 'e2e-client-key';
 const HEADER = 'x-e2e-key';
-
-const rollout = (percentage, more = {}) => ({
-  name: 'flexibleRollout',
-  parameters: { rollout: String(percentage), stickiness: 'default', groupId: 'e2e' },
-  constraints: [], variants: [], ...more,
-});
-
-const flag = (name, enabled, strategies, more = {}) => ({
-  name, type: 'release', project: 'default', enabled, stale: false, impressionData: false, strategies, variants: [], ...more,
-});
-
-const PAYLOAD = { type: 'json', value: '{"colour":"blå","list":[1,2]}' };
-
-const FLAGS = [
-  flag('always', true, [{ name: 'default', parameters: {}, constraints: [] }]),
-  flag('never', false, [{ name: 'default', parameters: {}, constraints: [] }]),
-  flag('toggled', false, [{ name: 'default', parameters: {}, constraints: [] }]),
-  flag('norwegians', true, [rollout(100, {
-    constraints: [{ contextName: 'country', operator: 'IN', values: ['NO'], inverted: false, caseInsensitive: false }],
-  })]),
-  flag('with-variant', true, [rollout(100, {
-    variants: [{ name: 'blue', weight: 1000, weightType: 'fix', stickiness: 'default', payload: PAYLOAD }],
-  })], { impressionData: true }),
-];
 
 /** One SDK at a time; what it was sent over the wire is kept beside it. */
 async function withSdk(settings, work) {
