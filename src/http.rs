@@ -239,7 +239,9 @@ async fn dispatch(
     found: Result<Route, Miss>,
 ) -> Result<HttpResponse, Problem> {
     let body = match surface {
-        Surface::Proxy => Ok(proxy::admit_body(request, body, worker.surfaces.body_limit)?),
+        Surface::Proxy => {
+            Ok(proxy::admit_body(request, body, worker.surfaces.body_limit, found.is_ok())?)
+        }
         Surface::Edge => body,
     };
     match found.map_err(Problem::Miss)? {

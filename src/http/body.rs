@@ -114,8 +114,22 @@ pub(super) fn is_announced(headers: &HeaderMap, version: Version, arrived: bool)
 pub(super) fn is_proxy_json(headers: &HeaderMap) -> bool {
     match media_type(headers) {
         None | Some("") => !headers.contains_key(CONTENT_TYPE) || is_empty(headers),
-        Some(media) => media.eq_ignore_ascii_case("application/json") && is_unicode(headers),
+        Some(media) => {
+            media.eq_ignore_ascii_case("application/json")
+                && are_parameters_whole(headers)
+                && is_unicode(headers)
+        }
     }
+}
+
+/// Whether every `;` of the content type is followed by a name and a value: the original calls any
+/// other type unreadable.
+fn are_parameters_whole(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.split(';').skip(1).all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or_default();
+        !name.trim().is_empty() && !value.trim().is_empty()
+    })
 }
 
 /// Whether the charset, if one is told, starts with `utf-` (unleash-proxy.md 1.6).
@@ -219,6 +233,8 @@ mod tests {
             (Some("application/json;a=b; Charset=\"utf-8\""), true, true),
             (Some("application/json; charset=latin1"), false, true),
             (Some("application/json; charset="), false, true),
+            (Some("application/json;"), false, true),
+            (Some("application/json; utf-8"), false, true),
             (Some("application/vnd.api+json"), false, true),
             (Some("text/json"), false, false),
             (Some("text/plain"), false, false),

@@ -104,7 +104,8 @@ impl Cors {
         let answer = response.headers_mut();
         self.apply_origin(request, answer);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
-        let asked = || request.get(ACCESS_CONTROL_REQUEST_HEADERS);
+        let asked =
+            || request.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|names| !names.is_empty());
         if let Some(names) = self.headers.as_ref().or_else(asked) {
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }

@@ -44,7 +44,10 @@ pub(super) enum Rule {
     /// It has to be a time.
     DateTime,
     NotNegative,
-    TimeOrNumber,
+    /// Whether what stands there can be read as a text at all decides what the first choice says.
+    TimeOrNumber {
+        is_text: bool,
+    },
 }
 
 // === impl Invalid ===
@@ -173,10 +176,14 @@ impl Violation {
                 let params = json!({"comparison": ">=", "limit": 0});
                 json!([error("", "minimum", params, "must be >= 0".to_owned())])
             }
-            Rule::TimeOrNumber => {
+            Rule::TimeOrNumber { is_text } => {
+                let first = match is_text {
+                    true => of_format("/oneOf/0"),
+                    false => of_type("/oneOf/0", "string"),
+                };
                 let message = "must match exactly one schema in oneOf".to_owned();
                 json!([
-                    of_format("/oneOf/0"),
+                    first,
                     of_type("/oneOf/1", "number"),
                     error("", "oneOf", json!({"passingSchemas": null}), message),
                 ])

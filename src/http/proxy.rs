@@ -34,11 +34,12 @@ const NAMED_ANSWER: usize = 16 << 20;
 /// # Errors
 ///
 /// A wrong content type, a wrong encoding, a body that did not arrive whole or is over `limit`
-/// bytes, and on methods that do not read it, what is no JSON.
+/// bytes, and where no route will read it (`is_routed`) or its method does not, what is no JSON.
 pub(super) fn admit_body(
     request: &HttpRequest,
     body: Result<Bytes, BodyFault>,
     limit: usize,
+    is_routed: bool,
 ) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let arrived = body.as_ref().map_or(true, |body| !body.is_empty());
@@ -50,7 +51,7 @@ pub(super) fn admit_body(
     }
     let encoding = Encoding::find(headers).ok_or(Problem::ContentEncoding)?;
     let body = encoding.decode(body?, limit)?;
-    if *request.method() != Method::POST {
+    if !is_routed || *request.method() != Method::POST {
         json::check(&body)?;
     }
     Ok(body)

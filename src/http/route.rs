@@ -185,6 +185,9 @@ fn below_proxy<'p>(path: &'p str, base: &str) -> Option<&'p str> {
 }
 
 fn proxy_route(rest: &str, surfaces: &Surfaces) -> Option<(Route, Methods)> {
+    // One slash too many is taken with the mount, as by Express: SDKs whose URL ends in a slash ask
+    // for `/proxy//client/metrics`.
+    let rest = rest.strip_prefix('/').filter(|rest| rest.starts_with('/')).unwrap_or(rest);
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let is = |name: &str| rest.eq_ignore_ascii_case(name);
     Some(match rest {

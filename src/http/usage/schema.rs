@@ -234,8 +234,11 @@ impl Place {
     /// A time, or a number.
     fn started(&self, value: &Value) -> Result<(), Violation> {
         let is_time = value.as_str().is_some_and(|text| hour_of(text).is_some());
-        let is_number = !value.is_null() && as_number(value).is_some();
-        if is_time || is_number { Ok(()) } else { Err(self.breaks(Rule::TimeOrNumber)) }
+        // The text that the first choice makes of a null or a boolean is no number to the second.
+        let is_scalar = value.is_null() || value.is_boolean();
+        let is_number = !is_scalar && as_number(value).is_some();
+        let is_text = !value.is_object() && !value.is_array();
+        if is_time || is_number { Ok(()) } else { Err(self.breaks(Rule::TimeOrNumber { is_text })) }
     }
 }
 
