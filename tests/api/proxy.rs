@@ -1,4 +1,11 @@
 //! `{base}/proxy…`, by the rows of the Unleash Proxy's description.
+//!
+//! `own_tests` and `tables` are the conformance suite: they can be asked of the Unleash Proxy itself
+//! (`npm run original` in `e2e/`). What is tested here is ours alone.
+
+mod own_tests;
+mod subject;
+mod tables;
 
 use std::io::Write as _;
 
