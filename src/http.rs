@@ -42,7 +42,7 @@ use std::{
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, HttpServer,
-    dev::{Payload, Server, ServiceRequest, ServiceResponse, fn_service},
+    dev::{Payload, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
     http::{ConnectionType, Method},
     web::Bytes,
 };
@@ -71,6 +71,31 @@ const BACKLOG: i32 = 2048;
 /// Whether every connection is to end with its next answer. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<AtomicBool>);
+
+/// What actix-web makes workers of.
+pub trait Application:
+    ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse,
+        Error = Error,
+        InitError = (),
+    >
+{
+}
+
+// === impl Application ===
+
+impl<T> Application for T where
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse,
+            Error = Error,
+            InitError = (),
+        >
+{
+}
 
 // === impl Closing ===
 
@@ -133,21 +158,7 @@ pub fn serve(
             actix_rt::spawn(worker::renew(Rc::downgrade(worker)));
         }
         let closing = ties.closing.clone();
-        App::new().default_service(fn_service(move |request: ServiceRequest| {
-            let (worker, closing) = (worker.clone(), closing.clone());
-            async move {
-                let (request, payload) = request.into_parts();
-                let mut response = match &worker {
-                    Some(worker) if is_at(&request, metrics_at) => handle_metrics(worker, &request),
-                    Some(worker) => handle(worker, &request, payload).await,
-                    None => error::no_worker(),
-                };
-                if closing.is_announced() {
-                    response.head_mut().set_connection_type(ConnectionType::Close);
-                }
-                Ok::<_, Error>(ServiceResponse::new(request, response))
-            }
-        }))
+        application(worker, closing, metrics_at)
     })
     .workers(server.workers)
     .keep_alive(server.keep_alive)
@@ -163,6 +174,44 @@ pub fn serve(
         tracing::info!(target: START, %addr, "listening for Prometheus");
     }
     Ok((running.run(), address))
+}
+
+/// What [`serve`] runs on each worker, without a socket: for who measures requests alone.
+///
+/// # Errors
+///
+/// When a setting cannot be sent in a header.
+pub fn in_memory(
+    config: &Config,
+    subscriber: &Subscriber,
+    ties: &Ties,
+) -> io::Result<App<impl Application + use<>>> {
+    let surfaces = Arc::new(config.surfaces.clone());
+    let worker = Worker::new(surfaces, subscriber, ties, Board::default().seat())?;
+    Ok(application(Some(worker), ties.closing.clone(), None))
+}
+
+/// One worker's.
+fn application(
+    worker: Option<Rc<Worker>>,
+    closing: Closing,
+    metrics_at: Option<SocketAddr>,
+) -> App<impl Application> {
+    App::new().default_service(fn_service(move |request: ServiceRequest| {
+        let (worker, closing) = (worker.clone(), closing.clone());
+        async move {
+            let (request, payload) = request.into_parts();
+            let mut response = match &worker {
+                Some(worker) if is_at(&request, metrics_at) => handle_metrics(worker, &request),
+                Some(worker) => handle(worker, &request, payload).await,
+                None => error::no_worker(),
+            };
+            if closing.is_announced() {
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            Ok::<_, Error>(ServiceResponse::new(request, response))
+        }
+    }))
 }
 
 fn listen_for_metrics(
