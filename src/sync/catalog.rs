@@ -235,6 +235,9 @@ impl Catalog {
             grants: self.grants.len(),
         });
         tracing::debug!(snapshot.version = version, ready = self.ready, "published");
+        for (scope, plan) in &self.plans {
+            describe(version, scope, plan);
+        }
         if self.ready && !was_ready {
             tracing::info!(target: telemetry::START, "ready: evaluations work from now on");
         }
@@ -300,6 +303,28 @@ fn compiler<'a>(
     environment: &str,
 ) -> &'a mut Compiler {
     compilers.entry(environment.into()).or_insert_with(|| Compiler::new(host.clone()))
+}
+
+/// Says what a plan is made of, and so why it is dear. Counting takes a walk over the plan: it is
+/// not done for a log that nobody keeps.
+fn describe(version: u64, scope: &Scope, plan: &Plan) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let stats = plan.stats();
+    tracing::debug!(
+        snapshot.version = version,
+        environment = &*scope.environment,
+        flags.on = stats.folded_on,
+        flags.off = stats.folded_off,
+        flags.live = stats.live,
+        flags.hidden = stats.hidden,
+        conditions = stats.conditions,
+        literals = stats.literals,
+        slots = stats.slots,
+        bytes = stats.bytes,
+        "plan in force"
+    );
 }
 
 /// Puts the definitions of `projects` together, unless they are among those that are known.

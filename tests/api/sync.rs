@@ -403,6 +403,22 @@ async fn a_configured_header_carries_the_token() {
 }
 
 #[actix_rt::test]
+async fn a_publication_says_what_its_plan_is_made_of() {
+    watch_logs();
+    let upstream = ScriptedUpstream::start();
+    upstream.answer(FEATURES, Answer::flags(&["a", "b"]));
+    let mut bench = Bench::with_keys(&upstream.url());
+    bench.serves(KEY, &["a", "b"]).await;
+    let line = "plan in force";
+    eventually("the plan is described", || times_said("DEBUG", line) == 1).await;
+    let said = said();
+    let line = said.lines().find(|said| said.contains(line)).unwrap();
+    for part in ["flags.on=2", "flags.off=0", "flags.live=0", "conditions=0", "slots=6", "bytes="] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+}
+
+#[actix_rt::test]
 async fn what_did_not_change_is_not_published_again() {
     let upstream = ScriptedUpstream::start();
     let rule = |request: &super::upstream::Request| match request.header("if-none-match") {
