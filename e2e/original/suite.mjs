@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { packageFolder } from '../lib/unleash.mjs';
 
-const { stdout, status } = spawnSync('cargo', ['test', '--locked', '--test', 'api', '--', 'proxy::own_tests', 'proxy::tables'], {
+const { stdout, status } = spawnSync('cargo', ['test', '--locked', '--test', 'api', '--', 'proxy::own_tests', 'proxy::tables', 'proxy::values'], {
   cwd: fileURLToPath(new URL('../..', import.meta.url)),
   env: { ...process.env, OFFLEASH_CONFORMANCE_ORIGINAL: packageFolder('@unleash/proxy') },
   stdio: ['ignore', 'pipe', 'inherit'],

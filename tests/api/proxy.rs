@@ -1,11 +1,12 @@
 //! `{base}/proxy…`, by the rows of the Unleash Proxy's description.
 //!
-//! `own_tests` and `tables` are the conformance suite: they can be asked of the Unleash Proxy itself
+//! `own_tests`, `tables` and `values` are the conformance suite: they can be asked of the Unleash Proxy itself
 //! (`npm run original` in `e2e/`). What is tested here is ours alone.
 
 mod own_tests;
 mod subject;
 mod tables;
+mod values;
 
 use std::io::Write as _;
 

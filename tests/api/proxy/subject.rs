@@ -55,6 +55,8 @@ pub(super) struct Ask<'s> {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    /// Instead of `body`, with its framing.
+    chunks: Option<Vec<u8>>,
 }
 
 /// Whether the original is asked.
@@ -132,7 +134,12 @@ impl Subject {
     pub(super) async fn start(variables: &[(&str, &str)]) -> Self {
         let segment = json!({"id": 7, "constraints": [{"contextName": "userId", "operator": "IN", "values": ["7"]}]});
         let payload = json!({"version": 2, "features": flags(), "segments": [segment]});
-        let subject = Self::launch(Answer::json(&payload), variables).await;
+        Self::serving(&payload, variables).await
+    }
+
+    /// Ready, with what upstream answers here.
+    pub(super) async fn serving(payload: &Value, variables: &[(&str, &str)]) -> Self {
+        let subject = Self::launch(Answer::json(payload), variables).await;
         let base = variables.iter().find(|(name, _)| *name == "PROXY_BASE_PATH");
         let base = base.map_or("", |(_, path)| path.trim().trim_matches('/'));
         let slash = if base.is_empty() { "" } else { "/" };
@@ -210,7 +217,8 @@ impl Subject {
 
     /// A request without anything.
     pub(super) fn ask(&self, method: &'static str, target: &str) -> Ask<'_> {
-        Ask { subject: self, method, target: target.to_owned(), headers: Vec::new(), body: None }
+        let (target, headers) = (target.to_owned(), Vec::new());
+        Ask { subject: self, method, target, headers, body: None, chunks: None }
     }
 }
 
@@ -274,6 +282,16 @@ impl Ask<'_> {
         self
     }
 
+    /// The body in chunks instead of with its length.
+    pub(super) fn chunked(mut self) -> Self {
+        let body = self.body.take().unwrap_or_default();
+        let mut whole = format!("{:x}\r\n", body.len()).into_bytes();
+        whole.extend(body);
+        whole.extend(b"\r\n0\r\n\r\n");
+        self.chunks = Some(whole);
+        self.header("transfer-encoding", "chunked")
+    }
+
     pub(super) async fn send(self) -> Reply {
         self.try_send().await.expect("an answer")
     }
@@ -292,7 +310,7 @@ impl Ask<'_> {
         }
         text.push_str("\r\n");
         let mut bytes = text.into_bytes();
-        bytes.extend(self.body.unwrap_or_default());
+        bytes.extend(self.chunks.or(self.body).unwrap_or_default());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.subject.port));
         // On another thread: this one has the server's own work to do.
         let exchange = spawn_blocking(move || {
