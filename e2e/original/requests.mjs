@@ -3,11 +3,13 @@
 import { gzipSync, deflateSync } from 'node:zlib';
 
 const NAMES = ['userId', 'sessionId', 'appName', 'environment', 'remoteAddress', 'currentTime', 'tenantId', 'region', 'odd key', 'ключ', 'a.b'];
-const VALUES = ['7', 'user-1', 'user 2', 'NO', 'SE', 'Åsa', '', '0', 'true', 'null', '10.0.0.7', '192.168.1.9', '::1', 'shop', 'prod', 'dev', '2030-01-01T00:00:00Z', '2001-01-01', 'not a date', "a'b\"c"];
+const VALUES = ['7', 'user-1', 'user 2', 'NO', 'SE', 'Åsa', 'ålesund', '', '0', 'true', 'null', '10.0.0.7', '192.168.1.9', '::1', 'shop', 'prod', 'dev', '2030-01-01T00:00:00Z', '2001-01-01', 'not a date', "a'b\"c"];
+const USERS = ['7', 'user-1', 'user-2', 'Åsa', 'ålesund', '你好'];
+const TIMES = ['2030-01-01T00:00:00Z', '2030-01-01T00:00:00+02:00', '2030-01-01', '2001-01-01T00:00:00.5Z', '2098-01-01T00:00', 'Wed, 01 Jan 2098 00:00:00 GMT', 'soon'];
 const FLAGS = ['always', 'never', 'by-user', 'by-tenant', 'variants', 'rolled-out', 'unheard-of', '', 'Always'];
 const METHODS = ['GET', 'GET', 'GET', 'GET', 'POST', 'POST', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'];
 const PATHS = ['/proxy', '/proxy', '/proxy', '/proxy', '/proxy/all', '/proxy/all', '/proxy/', '/PROXY', '/Proxy/All/', '/proxy/health',
-  '/proxy/client/metrics', '/proxy/all/client/metrics', '/proxy/client/register', '/proxy/client/features', '/proxy/nothing', '//proxy',
+  '/proxy/client/metrics', '/proxy/all/client/metrics', '/proxy/client/register', '/proxy/client/features', '/proxy/client/features', '/proxy/nothing', '//proxy',
   '/proxy//all', '/proxyfoo', '/proxy.json', '/proxy/all/client/register', '/nothing', '/proxy/client', '/proxy/internal-backstage/prometheus'];
 
 /** One request of the run: `{ kind, method, target, headers, body, tag }`. */
@@ -15,7 +17,7 @@ export function request(dice, settings) {
   const method = dice.of(METHODS);
   const path = dice.chance(0.06) ? dice.of(PATHS) : `${settings.base}${dice.of(PATHS)}`;
   const target = dice.chance(0.75) ? `${path}?${query(dice)}` : path;
-  const headers = [...keys(dice, settings), ...conditions(dice), ...forwarding(dice)];
+  const headers = [...keys(dice, settings, path), ...conditions(dice), ...forwarding(dice)];
   let body;
   if (method === 'POST' || dice.chance(0.03)) {
     const content = payload(dice, path.toLowerCase());
@@ -26,7 +28,8 @@ export function request(dice, settings) {
   return { method, path, target, headers, body, tag };
 }
 
-function keys(dice, { header, key, serverToken }) {
+function keys(dice, { header, key, serverToken }, path) {
+  if (path.endsWith('/features') && dice.chance(0.5)) return [[header, serverToken]];
   const roll = dice.next();
   if (roll < 0.8) return [[header, key]];
   if (roll < 0.86) return [[header.toUpperCase(), serverToken]];
@@ -49,12 +52,15 @@ function conditions(dice) {
 
 function forwarding(dice) {
   if (!dice.chance(0.2)) return [];
-  return [['X-Forwarded-For', dice.of(['10.0.0.7', '10.0.0.7, 192.168.1.9', '192.168.1.9, 10.0.0.7, 127.0.0.1', 'unknown', '8.8.8.8,10.0.0.7'])]];
+  return [['X-Forwarded-For', dice.of(['10.0.0.7', '10.0.0.7, 192.168.1.9', '192.168.1.9, 10.0.0.7, 127.0.0.1', 'unknown', '8.8.8.8,10.0.0.7', '10.0.0.7:4711', '192.168.1.9:4711'])]];
 }
 
 function query(dice) {
   const encode = dice.chance(0.5) ? encodeURIComponent : (text) => encodeURIComponent(text).replaceAll('%20', '+').replaceAll('%5B', '[').replaceAll('%5D', ']');
   const pairs = [];
+  // What decides most gets a share of its own.
+  if (dice.chance(0.25)) pairs.push(`userId=${encode(dice.of(USERS))}`);
+  if (dice.chance(0.1)) pairs.push(`currentTime=${encode(dice.of(TIMES))}`);
   for (let count = dice.below(5); count >= 0; count -= 1) {
     const name = dice.of(NAMES);
     const shape = dice.next();
