@@ -233,10 +233,9 @@ fn metrics() -> Schema {
 }
 
 fn registration() -> Schema {
-    let millis = SchemaType::from_iter([Type::Number, Type::Boolean]);
     let started = AnyOfBuilder::new()
         .item(date_time("RFC 3339"))
-        .item(ObjectBuilder::new().schema_type(millis).description(Some("Unix milliseconds")))
+        .item(ObjectBuilder::new().schema_type(Type::Number).description(Some("Unix milliseconds")))
         .description(Some("When it started"));
     let interval =
         number(Type::Number).description(Some("How often it will report, in milliseconds"));
