@@ -98,8 +98,8 @@ export const DIFFERENCES = [
   {
     id: 'dates',
     rare: true,
-    text: '`currentTime` is read in the forms of RFC 3339, dates and times without a zone included; other texts that JavaScript reads, such as `Wed, 01 Jan 2098 00:00:00 GMT` or a time without seconds, are dropped',
-    covers: ({ part, asked, ours, theirs }) => isOne(part, ['body', 'content-encoding']) && ours.status === '200' && theirs.status === '200' && asked.target.includes('2098'),
+    text: '`currentTime` is read in the forms that RFC 3339, e-mail and JavaScript\'s own dates are printed in, whole or without seconds, day or month; other texts that JavaScript reads, such as `2098/01/01`, are dropped',
+    covers: ({ part, asked, ours, theirs }) => isOne(part, ['body', 'content-encoding']) && ours.status === '200' && theirs.status === '200' && /2098(%2F|\/)01/.test(asked.target),
   },
   {
     id: 'ports',

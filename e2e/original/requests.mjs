@@ -5,7 +5,7 @@ import { gzipSync, deflateSync } from 'node:zlib';
 const NAMES = ['userId', 'sessionId', 'appName', 'environment', 'remoteAddress', 'currentTime', 'tenantId', 'region', 'odd key', 'ключ', 'a.b'];
 const VALUES = ['7', 'user-1', 'user 2', 'NO', 'SE', 'Åsa', 'ålesund', '', '0', 'true', 'null', '10.0.0.7', '192.168.1.9', '::1', 'shop', 'prod', 'dev', '2030-01-01T00:00:00Z', '2001-01-01', 'not a date', "a'b\"c"];
 const USERS = ['7', 'user-1', 'user-2', 'Åsa', 'ålesund', '你好'];
-const TIMES = ['2030-01-01T00:00:00Z', '2030-01-01T00:00:00+02:00', '2030-01-01', '2001-01-01T00:00:00.5Z', '2098-01-01T00:00', 'Wed, 01 Jan 2098 00:00:00 GMT', 'soon'];
+const TIMES = ['2030-01-01T00:00:00Z', '2030-01-01T00:00:00+02:00', '2030-01-01', '2001-01-01T00:00:00.5Z', '2098-01-01T00:00', 'Wed, 01 Jan 2098 00:00:00 GMT', 'Wed Jan 01 2098 01:00:00 GMT+0100 (CET)', '2098', '2098-01', '2098/01/01', 'soon'];
 const FLAGS = ['always', 'never', 'by-user', 'by-tenant', 'variants', 'rolled-out', 'unheard-of', '', 'Always'];
 const METHODS = ['GET', 'GET', 'GET', 'GET', 'POST', 'POST', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'];
 const PATHS = ['/proxy', '/proxy', '/proxy', '/proxy', '/proxy/all', '/proxy/all', '/proxy/', '/PROXY', '/Proxy/All/', '/proxy/health',

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use actix_web::HttpRequest;
+use chrono::{DateTime, NaiveDateTime};
 
 use super::{address, route::Surface, worker::Draws};
 use crate::{
@@ -113,14 +114,37 @@ pub(super) fn write_field<E: Entries>(
     field: Field,
     value: &str,
 ) {
-    let counts = match (surface, field) {
-        (Surface::Edge, _) => true,
-        (Surface::Proxy, Field::CurrentTime) => is_time(value),
-        (Surface::Proxy, _) => !value.is_empty(),
-    };
-    if counts {
-        entries.top(field.name(), value);
+    match (surface, field) {
+        (Surface::Proxy, Field::CurrentTime) if !is_time(value) => {
+            if let Some(millis) = javascript_time(value) {
+                entries.time_millis(millis);
+            }
+        }
+        (Surface::Proxy, _) if value.is_empty() => {}
+        _ => entries.top(field.name(), value),
     }
+}
+
+/// Unix milliseconds of the forms that JavaScript's own dates print and its `Date` reads, besides
+/// those of RFC 3339 (unleash-proxy.md 1.9, step 4): e-mail's, `String(date)`, and ISO 8601 without
+/// seconds, without a day or without a month. What names no zone is UTC, as in the container.
+///
+/// Returns `None` for anything else; `Date` reads more, which nobody prints.
+fn javascript_time(text: &str) -> Option<i64> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(text) {
+        return Some(date.timestamp_millis());
+    }
+    let printed = text.split_once(" (").map_or(text, |(printed, _)| printed);
+    if let Ok(date) = DateTime::parse_from_str(printed, "%a %b %d %Y %H:%M:%S GMT%z") {
+        return Some(date.timestamp_millis());
+    }
+    let whole = match text.len() {
+        4 => format!("{text}-01-01T00:00"),
+        7 => format!("{text}-01T00:00"),
+        _ => text.strip_suffix('Z').unwrap_or(text).to_owned(),
+    };
+    let date = NaiveDateTime::parse_from_str(&whole, "%Y-%m-%dT%H:%M").ok()?;
+    Some(date.and_utc().timestamp_millis())
 }
 
 // === impl Completion ===
@@ -179,6 +203,34 @@ impl Completion<'_> {
         self.text.clear();
         if write!(self.text, "{value}").is_ok() {
             context.fill(name, self.text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_javascripts_dates_print_is_read_and_nothing_that_merely_looks_like_it() {
+        // 2098-01-01T00:00:00Z.
+        const MILLIS: i64 = 4_039_372_800_000;
+        for text in [
+            "Wed, 01 Jan 2098 00:00:00 GMT",
+            "Wed, 1 Jan 2098 01:00:00 +0100",
+            "Wed Jan 01 2098 01:00:00 GMT+0100 (Central European Standard Time)",
+            "Wed Jan 01 2098 00:00:00 GMT+0000",
+            "2098-01-01T00:00",
+            "2098-01-01T00:00Z",
+            "2098-01",
+            "2098",
+        ] {
+            assert_eq!(javascript_time(text), Some(MILLIS), "{text}");
+        }
+        for text in
+            ["", "soon", "4039372800000", "2098-13", "98", "20xx", "2098-01-01T24:61", "é098"]
+        {
+            assert_eq!(javascript_time(text), None, "{text}");
         }
     }
 }
