@@ -147,6 +147,25 @@ fn javascript_time(text: &str) -> Option<i64> {
     Some(date.and_utc().timestamp_millis())
 }
 
+/// Writes an entry of `properties`. On the Proxy's surface a declared name there is what it is at
+/// the root: what would be no value does not take the place of a default, nor of the time that it
+/// is (unleash-proxy.md 1.9, steps 4, 5 and 8).
+pub(super) fn write_property<E: Entries>(
+    entries: &mut E,
+    surface: Surface,
+    name: &str,
+    value: &str,
+) {
+    let counts = match (surface, Field::find(name)) {
+        (Surface::Edge, _) | (_, None | Some(Field::Properties)) => true,
+        (Surface::Proxy, Some(Field::CurrentTime)) => is_time(value),
+        (Surface::Proxy, Some(_)) => !value.is_empty(),
+    };
+    if counts {
+        entries.property(name, value);
+    }
+}
+
 // === impl Completion ===
 
 impl Completion<'_> {

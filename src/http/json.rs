@@ -10,7 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use self::visit::{Level, Object, ProxyBody, Wrapped};
 use super::{
-    context::{Entries, Field, write_field},
+    context::{Entries, Field, write_field, write_property},
     invalid::Invalid,
     route::Surface,
 };
@@ -175,7 +175,7 @@ impl<E: Entries> State<'_, E> {
             Item::Compound if self.surface == Surface::Proxy => {
                 self.note(Invalid::Property(name.into()));
             }
-            _ => item.with_text(|text| self.entries.property(name, text)),
+            _ => item.with_text(|text| write_property(self.entries, self.surface, name, text)),
         }
     }
 }

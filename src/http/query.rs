@@ -1,7 +1,7 @@
 //! A query string, straight into a context (unleash-proxy.md 1.7 and 1.8, unleash-edge.md 1.2).
 
 use super::{
-    context::{Entries, Field, write_field},
+    context::{Entries, Field, write_field, write_property},
     invalid::Invalid,
     route::Surface,
 };
@@ -75,7 +75,7 @@ pub(super) fn read<E: Entries>(
                 None => {}
             },
             Name::Inner { outer: "properties", inner } if entries.wants(inner) => {
-                entries.property(inner, decode(value, &mut buffers.value));
+                write_property(entries, surface, inner, decode(value, &mut buffers.value));
             }
             Name::Inner { .. } | Name::Nested { .. } => {}
         }

@@ -33,6 +33,10 @@ fn the_proxys_context_is_coerced_to_texts() {
             r#"{"properties":{"a":"b","n":24,"t":true,"e":"","z":null}}"#,
             &["property a=b", "property n=24", "property t=true", "property e="],
         ),
+        (
+            r#"{"properties":{"appName":"","currentTime":"soon","userId":7}}"#,
+            &["property userId=7"],
+        ),
         (r#"{"currentTime":1643547600000}"#, &["time 1643547600000"]),
         (r#"{"currentTime":0,"a":1}"#, &["top a=1"]),
         (r#"{"currentTime":"2022-01-30","b":1}"#, &["top currentTime=2022-01-30", "top b=1"]),

@@ -54,6 +54,17 @@ fn an_empty_root_value_is_one_on_edges_surface_only() {
 }
 
 #[test]
+fn what_is_no_root_value_is_none_among_the_properties_either() {
+    let query = "properties[appName]=&properties[currentTime]=soon&properties[currentTime]";
+    assert_eq!(read_as(Surface::Proxy, query).0, [""; 0]);
+    let edge = ["property appName=", "property currentTime=soon", "property currentTime="];
+    assert_eq!(read_as(Surface::Edge, query).0, edge);
+    let kept = "properties[userId]=7&properties[currentTime]=2022-01-30";
+    let both = ["property userId=7", "property currentTime=2022-01-30"];
+    assert_eq!(read_as(Surface::Proxy, kept).0, both);
+}
+
+#[test]
 fn the_proxys_schema_forbids_lists_and_objects_of_declared_names() {
     use Field::{AppName, CurrentTime, Properties, RemoteAddress, SessionId, UserId};
     for (query, expected) in [

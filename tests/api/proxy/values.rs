@@ -218,8 +218,10 @@ async fn defaults_stand_below_what_a_caller_says() {
         &[
             (json!(""), Some("shop")),
             (json!("appName="), Some("shop")),
+            (json!("properties[appName]="), Some("shop")),
             (json!("appName=unleash-proxy"), Some("unleash-proxy")),
             (json!({}), Some("shop")),
+            (json!({"properties": {"appName": ""}}), Some("shop")),
         ],
     )
     .await;
