@@ -12,7 +12,7 @@ const PATHS = ['/proxy', '/proxy', '/proxy', '/proxy', '/proxy/all', '/proxy/all
   '/proxy/client/metrics', '/proxy/all/client/metrics', '/proxy/client/register', '/proxy/client/features', '/proxy/client/features', '/proxy/nothing', '//proxy',
   '/proxy//all', '/proxyfoo', '/proxy.json', '/proxy/all/client/register', '/nothing', '/proxy/client', '/proxy/internal-backstage/prometheus'];
 
-/** One request of the run: `{ kind, method, target, headers, body, tag }`. */
+/** One request of the run: `{ method, path, target, headers, body, tag, isBelow }`; `isBelow`: whether its path is one below `/proxy`. */
 export function request(dice, settings) {
   const method = dice.of(METHODS);
   const path = dice.chance(0.06) ? dice.of(PATHS) : `${settings.base}${dice.of(PATHS)}`;
@@ -25,7 +25,8 @@ export function request(dice, settings) {
     headers.push(...content.headers);
   }
   const tag = method === 'OPTIONS' || dice.chance(0.85) ? null : dice.of(['own', 'own, listed', 'own, strong', 'other', '*']);
-  return { method, path, target, headers, body, tag };
+  const isBelow = new RegExp(`^${settings.base}/proxy(/|$)`, 'i').test(path);
+  return { method, path, target, headers, body, tag, isBelow };
 }
 
 function keys(dice, { header, key, serverToken }, path) {
