@@ -14,6 +14,7 @@ mod settings;
 mod values;
 
 pub use outbound::{Outbound, OutboundProxy, Proxies, Tls, Verification};
+pub(crate) use values::is_within;
 
 /// Reads a variable: its value, or `None` where it is not set.
 ///

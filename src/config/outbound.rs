@@ -338,21 +338,10 @@ impl Exemption {
             Hosts::EndingIn(end) => host.ends_with(end.as_str()),
             Hosts::Network(network, prefix) => {
                 let host = host.trim_matches(['[', ']']).parse();
-                host.is_ok_and(|host: IpAddr| is_within(host, *network, *prefix))
+                host.is_ok_and(|host: IpAddr| values::is_within(host, *network, *prefix))
             }
         };
         is_host && self.port.is_none_or(|own| own == port)
-    }
-}
-
-fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let high = |bits: u128, width: u32| bits.checked_shr(width - u32::from(prefix)).unwrap_or(0);
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            high(u128::from(a.to_bits()), 32) == high(u128::from(n.to_bits()), 32)
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => high(a.to_bits(), 128) == high(n.to_bits(), 128),
-        _ => false,
     }
 }
 

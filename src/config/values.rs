@@ -192,6 +192,20 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
     (prefix <= widest).then_some((address, prefix))
 }
 
+/// Whether `address` is in the network of this many leading bits, at most as many as `network` has.
+/// The families never meet.
+pub(crate) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let high =
+        |whole: u128, width: u32| whole.checked_shr(width.saturating_sub(bits.into())).unwrap_or(0);
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            high(u128::from(a.to_bits()), 32) == high(u128::from(n.to_bits()), 32)
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => high(a.to_bits(), 128) == high(n.to_bits(), 128),
+        _ => false,
+    }
+}
+
 /// The prefix length of a dotted mask such as `255.255.0.0`; `None` where its ones have gaps.
 fn mask_length(text: &str) -> Option<u8> {
     let mask = u32::from(text.parse::<std::net::Ipv4Addr>().ok()?);
@@ -281,5 +295,16 @@ mod tests {
         let reason = headers("x-team: web, s3cret").unwrap_err();
         assert_eq!(reason, "has no colon in entry 2");
         assert!(headers("x y: z").is_err());
+    }
+
+    #[test]
+    fn prefix_lengths_of_nothing_and_of_everything_hold() {
+        let any = "0.0.0.0".parse().unwrap();
+        let one = "1.2.3.4".parse().unwrap();
+        assert!(is_within(one, any, 0));
+        assert!(is_within(one, one, 32));
+        assert!(!is_within(one, "1.2.3.5".parse().unwrap(), 32));
+        assert!(is_within("::1".parse().unwrap(), "::".parse().unwrap(), 0));
+        assert!(!is_within(one, "::".parse().unwrap(), 0));
     }
 }
