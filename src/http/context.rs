@@ -105,23 +105,45 @@ impl Entries for ContextWriter<'_> {
     }
 }
 
-/// Writes a declared field as `surface` understands it: on the Proxy's an empty value is none
-/// (unleash-proxy.md 1.9, step 5), and neither is a `currentTime` that is no time (step 4); on
-/// Edge's both are values, which compare as they may.
+/// Writes a declared field as `surface` understands it.
 pub(super) fn write_field<E: Entries>(
     entries: &mut E,
     surface: Surface,
     field: Field,
     value: &str,
 ) {
+    if is_value(surface, field, value) {
+        entries.top(field.name(), value);
+    } else if field == Field::CurrentTime
+        && let Some(millis) = javascript_time(value)
+    {
+        entries.time_millis(millis);
+    }
+}
+
+/// Writes an entry of `properties`. What would be no value at the root does not take the place of a
+/// default from there either, nor of the time that it is (unleash-proxy.md 1.9, step 8).
+pub(super) fn write_property<E: Entries>(
+    entries: &mut E,
+    surface: Surface,
+    name: &str,
+    value: &str,
+) {
+    // Asked only where it matters: every property passes here.
+    let root = || Field::find(name).filter(|field| *field != Field::Properties);
+    if surface == Surface::Edge || root().is_none_or(|field| is_value(surface, field, value)) {
+        entries.property(name, value);
+    }
+}
+
+/// On the Proxy's surface an empty text is no value of a declared field (unleash-proxy.md 1.9,
+/// step 5), and neither is a `currentTime` that is no time (step 4); on Edge's both are values,
+/// which compare as they may.
+fn is_value(surface: Surface, field: Field, text: &str) -> bool {
     match (surface, field) {
-        (Surface::Proxy, Field::CurrentTime) if !is_time(value) => {
-            if let Some(millis) = javascript_time(value) {
-                entries.time_millis(millis);
-            }
-        }
-        (Surface::Proxy, _) if value.is_empty() => {}
-        _ => entries.top(field.name(), value),
+        (Surface::Edge, _) => true,
+        (Surface::Proxy, Field::CurrentTime) => is_time(text),
+        (Surface::Proxy, _) => !text.is_empty(),
     }
 }
 
@@ -145,25 +167,6 @@ fn javascript_time(text: &str) -> Option<i64> {
     };
     let date = NaiveDateTime::parse_from_str(&whole, "%Y-%m-%dT%H:%M").ok()?;
     Some(date.and_utc().timestamp_millis())
-}
-
-/// Writes an entry of `properties`. On the Proxy's surface a declared name there is what it is at
-/// the root: what would be no value does not take the place of a default, nor of the time that it
-/// is (unleash-proxy.md 1.9, steps 4, 5 and 8).
-pub(super) fn write_property<E: Entries>(
-    entries: &mut E,
-    surface: Surface,
-    name: &str,
-    value: &str,
-) {
-    let counts = match (surface, Field::find(name)) {
-        (Surface::Edge, _) | (_, None | Some(Field::Properties)) => true,
-        (Surface::Proxy, Some(Field::CurrentTime)) => is_time(value),
-        (Surface::Proxy, Some(_)) => !value.is_empty(),
-    };
-    if counts {
-        entries.property(name, value);
-    }
 }
 
 // === impl Completion ===
