@@ -44,7 +44,7 @@ pub(super) struct Evaluation<'a, M> {
 }
 
 /// What an evaluation keeps of what it decided, so that nothing dear is decided twice.
-trait Memory {
+pub(super) trait Memory {
     fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool;
 
     /// The outcome of a parent. `None` where it has to be decided.
@@ -212,7 +212,6 @@ impl Evaluation<'_, Remembering<'_>> {
     }
 }
 
-#[expect(private_bounds, reason = "who may name an evaluation gets it from here")]
 impl<M: Memory> Evaluation<'_, M> {
     pub(super) fn outcome(&mut self, number: u32) -> u32 {
         let plan = self.plan;
