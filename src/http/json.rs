@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 
-use self::visit::{Level, Object, ProxyBody, Wrapped};
+use self::visit::{Level, Object, ProxyBody, Shaped, Wrapped};
 use super::{
     context::{Entries, Field, write_field, write_property},
     invalid::Invalid,
@@ -88,7 +88,7 @@ pub(super) fn read_edge<E: Entries>(body: &[u8], entries: &mut E) -> Result<(), 
     let inner = wrapped(body)?;
     let mut state = State { entries, surface: Surface::Edge, invalid: None };
     let body = inner.map_or(body, |inner| inner.get().as_bytes());
-    parse(body, Object { state: &mut state, level: Level::Context })?;
+    parse(body, Shaped(Object { state: &mut state, level: Level::Context }))?;
     state.invalid.map_or(Ok(()), |invalid| Err(Unreadable::Shape(invalid)))
 }
 

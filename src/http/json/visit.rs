@@ -50,12 +50,14 @@ impl<'de, E: Entries> Visitor<'de> for ProxyBody<'_, '_, E> {
             match &*key {
                 "context" => {
                     self.state.entries.clear();
-                    map.next_value_seed(Object { state: self.state, level: Level::Context })?;
+                    let part = Object { state: self.state, level: Level::Context };
+                    map.next_value_seed(Shaped(part))?;
                     context = self.state.invalid.take();
                 }
                 "toggles" => {
                     self.toggles.clear();
-                    map.next_value_seed(Toggles { state: self.state, toggles: self.toggles })?;
+                    let part = Toggles { state: self.state, toggles: self.toggles };
+                    map.next_value_seed(Shaped(part))?;
                     toggles = self.state.invalid.take();
                 }
                 _ => drop(map.next_value::<IgnoredAny>()?),
@@ -123,15 +125,6 @@ pub(super) enum Level {
 }
 
 impl<E: Entries> Object<'_, '_, E> {
-    /// Notes that there is no object where one belongs.
-    fn wrong<R: Error>(self) -> Result<(), R> {
-        self.state.note(match self.level {
-            Level::Context => Invalid::Context,
-            Level::Properties => Invalid::ContextField(Field::Properties),
-        });
-        Ok(())
-    }
-
     fn read_entry<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
@@ -140,7 +133,7 @@ impl<E: Entries> Object<'_, '_, E> {
         let state = &mut *self.state;
         match (self.level, Field::find(key)) {
             (Level::Context, Some(Field::Properties)) => {
-                map.next_value_seed(Object { state, level: Level::Properties })
+                map.next_value_seed(Shaped(Object { state, level: Level::Properties }))
             }
             (Level::Context, Some(field)) => map.next_value_seed(Scalar(|item: &Item<'_>| {
                 state.field(field, item);
@@ -161,59 +154,28 @@ impl<E: Entries> Object<'_, '_, E> {
     }
 }
 
-impl<'de, E: Entries> DeserializeSeed<'de> for Object<'_, '_, E> {
-    type Value = ();
+impl<'de, E: Entries> Part<'de> for Object<'_, '_, E> {
+    const EXPECTED: &'static str = "an object";
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, E: Entries> Visitor<'de> for Object<'_, '_, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+    fn wrong(self) {
+        self.state.note(match self.level {
+            Level::Context => Invalid::Context,
+            Level::Properties => Invalid::ContextField(Field::Properties),
+        });
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(Key(key)) = map.next_key()? {
             self.read_entry(&key, &mut map)?;
         }
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        self.wrong()
-    }
-
-    fn visit_unit<R: Error>(self) -> Result<(), R> {
+    fn null(self) {
         // To Edge null properties are no properties.
-        match (self.state.surface, self.level) {
-            (Surface::Edge, Level::Properties) => Ok(()),
-            _ => self.wrong(),
+        if (self.state.surface, self.level) != (Surface::Edge, Level::Properties) {
+            self.wrong();
         }
-    }
-
-    fn visit_bool<R: Error>(self, _: bool) -> Result<(), R> {
-        self.wrong()
-    }
-
-    fn visit_i64<R: Error>(self, _: i64) -> Result<(), R> {
-        self.wrong()
-    }
-
-    fn visit_u64<R: Error>(self, _: u64) -> Result<(), R> {
-        self.wrong()
-    }
-
-    fn visit_f64<R: Error>(self, _: f64) -> Result<(), R> {
-        self.wrong()
-    }
-
-    fn visit_str<R: Error>(self, _: &str) -> Result<(), R> {
-        self.wrong()
     }
 }
 
@@ -225,29 +187,14 @@ struct Toggles<'s, 'e, E> {
     toggles: &'s mut Vec<String>,
 }
 
-impl<E: Entries> Toggles<'_, '_, E> {
-    fn wrong<R: Error>(self) -> Result<(), R> {
+impl<'de, E: Entries> Part<'de> for Toggles<'_, '_, E> {
+    const EXPECTED: &'static str = "a list";
+
+    fn wrong(self) {
         self.state.note(Invalid::Toggles);
-        Ok(())
-    }
-}
-
-impl<'de, E: Entries> DeserializeSeed<'de> for Toggles<'_, '_, E> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, E: Entries> Visitor<'de> for Toggles<'_, '_, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let Self { state, toggles } = self;
         let mut index = 0;
         let mut name = |item: &Item<'_>| {
@@ -263,34 +210,93 @@ impl<'de, E: Entries> Visitor<'de> for Toggles<'_, '_, E> {
         while list.next_element_seed(Scalar(&mut name))?.is_some() {}
         Ok(())
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+// === impl Shaped ===
+
+/// A part of a body that has to be of one shape. What is of another is read over and noted.
+trait Part<'de>: Sized {
+    const EXPECTED: &'static str;
+
+    /// Notes that something else stands there.
+    fn wrong(self);
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.wrong()
+        self.wrong();
+        Ok(())
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        self.wrong();
+        Ok(())
+    }
+
+    fn null(self) {
+        self.wrong();
+    }
+}
+
+/// The parser's view of a [`Part`].
+pub(super) struct Shaped<P>(pub(super) P);
+
+impl<P> Shaped<P> {
+    fn refused<'de, R>(self) -> Result<(), R>
+    where
+        P: Part<'de>,
+    {
+        self.0.wrong();
+        Ok(())
+    }
+}
+
+impl<'de, P: Part<'de>> DeserializeSeed<'de> for Shaped<P> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, P: Part<'de>> Visitor<'de> for Shaped<P> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(P::EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.0.map(map)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        self.0.list(list)
     }
 
     fn visit_unit<R: Error>(self) -> Result<(), R> {
-        self.wrong()
+        self.0.null();
+        Ok(())
     }
 
     fn visit_bool<R: Error>(self, _: bool) -> Result<(), R> {
-        self.wrong()
+        self.refused()
     }
 
     fn visit_i64<R: Error>(self, _: i64) -> Result<(), R> {
-        self.wrong()
+        self.refused()
     }
 
     fn visit_u64<R: Error>(self, _: u64) -> Result<(), R> {
-        self.wrong()
+        self.refused()
     }
 
     fn visit_f64<R: Error>(self, _: f64) -> Result<(), R> {
-        self.wrong()
+        self.refused()
     }
 
     fn visit_str<R: Error>(self, _: &str) -> Result<(), R> {
-        self.wrong()
+        self.refused()
     }
 }
 
