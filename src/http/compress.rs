@@ -37,6 +37,16 @@ enum Coding {
     Deflate,
 }
 
+/// How much a caller likes each coding, per mille, as the header's weights have three digits.
+#[derive(Debug, Default)]
+struct Weights {
+    codings: [Option<u32>; Coding::ALL.len()],
+    /// Of those that are not named.
+    others: Option<u32>,
+    /// Of the body as it is.
+    plain: Option<u32>,
+}
+
 /// The encoders of one worker.
 #[derive(Default)]
 pub(super) struct Compressor {
@@ -65,35 +75,52 @@ impl Coding {
             Self::Deflate => "deflate",
         }
     }
+}
 
-    /// What `Accept-Encoding` likes best. `None`: the body as it is.
-    fn accepted(headers: &HeaderMap) -> Option<Self> {
-        // Per mille, as the header's weights have three digits.
-        let (mut weights, mut others, mut plain) = ([None; 4], None, None);
+// === impl Weights ===
+
+impl Weights {
+    fn read(headers: &HeaderMap) -> Self {
+        let mut weights = Self::default();
         for value in headers.get_all(ACCEPT_ENCODING) {
             for item in value.as_bytes().split(|&byte| byte == b',') {
                 let mut parts = item.split(|&byte| byte == b';');
                 let name = parts.next().unwrap_or_default().trim_ascii();
                 let weight = parts.find_map(weight).unwrap_or(1000);
-                let coding =
-                    |(_, coding): &(_, Self)| name.eq_ignore_ascii_case(coding.name().as_bytes());
-                match weights.iter_mut().zip(Self::ALL).find(coding) {
+                let is_named =
+                    |(_, coding): &(_, Coding)| name.eq_ignore_ascii_case(coding.name().as_bytes());
+                match weights.codings.iter_mut().zip(Coding::ALL).find(is_named) {
                     Some((slot, _)) => *slot = Some(weight),
-                    None if name == b"*" => others = Some(weight),
-                    None if name.eq_ignore_ascii_case(b"identity") => plain = Some(weight),
+                    None if name == b"*" => weights.others = Some(weight),
+                    None if name.eq_ignore_ascii_case(b"identity") => weights.plain = Some(weight),
                     None => {}
                 }
             }
         }
-        let mut best = (plain.unwrap_or(0), None);
-        for (weight, coding) in weights.into_iter().zip(Self::ALL) {
-            let weight = weight.or(others).unwrap_or(0);
+        weights
+    }
+
+    /// Every coding with its weight; 0 is a no.
+    fn each(&self) -> impl Iterator<Item = (u32, Coding)> {
+        let weights = self.codings.iter().map(|weight| weight.or(self.others).unwrap_or(0));
+        weights.zip(Coding::ALL)
+    }
+
+    /// What the caller likes best. `None`: the body as it is.
+    fn best(&self) -> Option<Coding> {
+        let mut best = (self.plain.unwrap_or(0), None);
+        for (weight, coding) in self.each() {
             if weight > best.0 || weight == best.0 && weight > 0 && best.1.is_none() {
                 best = (weight, Some(coding));
             }
         }
         best.1
     }
+}
+
+/// Whether the caller reads gzip, for who has nothing else.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    Weights::read(headers).each().any(|(weight, coding)| coding == Coding::Gzip && weight > 0)
 }
 
 /// The weight that a parameter of an item says, per mille. `None` for any other parameter.
@@ -124,7 +151,7 @@ impl Compressor {
         if *method == Method::HEAD || !is_compressible(&response) {
             return response;
         }
-        let Some(coding) = Coding::accepted(headers) else { return response };
+        let Some(coding) = Weights::read(headers).best() else { return response };
         response.map_body(|head, body| match body.try_into_bytes() {
             Err(body) => body,
             // An encoder fails for want of memory alone; that costs the gain, not the answer.

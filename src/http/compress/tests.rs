@@ -7,7 +7,7 @@ fn accepted(lines: &[&str]) -> Option<Coding> {
     for line in lines {
         headers.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
     }
-    Coding::accepted(&headers)
+    Weights::read(&headers).best()
 }
 
 fn decoded(coding: Coding, bytes: &[u8]) -> Vec<u8> {
@@ -127,4 +127,24 @@ async fn only_what_gains_is_compressed() {
     twice.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
     let answer = compressor.apply(&Method::GET, &headers, twice);
     assert_eq!(answer.into_body().try_into_bytes().unwrap(), long());
+}
+
+#[test]
+fn gzip_is_sent_to_whoever_reads_it() {
+    for (value, expected) in [
+        (Some("gzip, deflate, br"), true),
+        (Some("br;q=1.0, GZIP;q=0.5"), true),
+        (Some("*"), true),
+        (Some("gzip;q=0"), false),
+        (Some("gzip; q=0.0"), false),
+        (Some("br"), false),
+        (Some(""), false),
+        (None, false),
+    ] {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = value {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+        }
+        assert_eq!(takes_gzip(&headers), expected, "{value:?}");
+    }
 }
