@@ -1,7 +1,7 @@
 //! `{base}/proxy…`, by the rows of the Unleash Proxy's description.
 //!
-//! `own_tests`, `tables` and `values` are the conformance suite: they can be asked of the Unleash Proxy itself
-//! (`npm run original` in `e2e/`). What is tested here is ours alone.
+//! `own_tests`, `tables` and `values` are the conformance suite: they can be asked of the Unleash
+//! Proxy itself (`npm run original` in `e2e/`). What stands here is asked of our HTTP layer alone.
 
 mod own_tests;
 mod subject;

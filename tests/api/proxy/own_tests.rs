@@ -1,8 +1,5 @@
 //! The Unleash Proxy's own tests, where they can be asked over HTTP (unleash-proxy.md 5).
 
-use std::time::{Duration, Instant};
-
-use actix_web::rt::time::sleep;
 use serde_json::{Value, json};
 
 use super::subject::{KEY, SERVER_TOKEN, Subject};
@@ -29,11 +26,7 @@ async fn should_return_empty_list_of_toggles() {
     let subject = Subject::start(&[("UNLEASH_FETCH_INTERVAL", "50")]).await;
     let empty = crate::upstream::Answer::json(&json!({"version": 2, "features": []}));
     subject.upstream.answer("/api/client/features", empty);
-    let patience = Instant::now() + Duration::from_secs(10);
-    while subject.get("/proxy").send().await.body != r#"{"toggles":[]}"# {
-        assert!(Instant::now() < patience);
-        sleep(Duration::from_millis(20)).await;
-    }
+    subject.eventually("/proxy", |reply| reply.body == r#"{"toggles":[]}"#).await;
 }
 
 #[actix_web::test]
@@ -273,19 +266,8 @@ async fn should_return_default_variant_for_disabled_toggles() {
 async fn should_register_metrics_upstream() {
     let subject = Subject::start(&[]).await;
     assert_eq!(subject.post("/proxy/client/metrics", &metrics()).send().await.status, 200);
-    let patience = Instant::now() + Duration::from_secs(10);
-    loop {
-        let reports = subject.upstream.requests_to("/api/client/metrics");
-        let counts =
-            reports.iter().map(|report| report.json()["bucket"]["toggles"]["a-on"].clone());
-        if let Some(counts) = counts.into_iter().find(|counts| !counts.is_null()) {
-            let expected = json!({"yes": 3, "no": 1, "variants": {"A": 2, "B": 1, "disabled": 1}});
-            assert_eq!(counts, expected);
-            return;
-        }
-        assert!(Instant::now() < patience, "nothing upstream");
-        sleep(Duration::from_millis(20)).await;
-    }
+    let expected = json!({"yes": 3, "no": 1, "variants": {"A": 2, "B": 1, "disabled": 1}});
+    assert_eq!(subject.reported().await["a-on"], expected);
 }
 
 // === 5.3 ===

@@ -23,6 +23,7 @@ pub(super) const KEY: &str = "the-client-key";
 pub(super) const SERVER_TOKEN: &str = "the-server-token";
 const FEATURES: &str = "/api/client/features";
 const PATIENCE: Duration = Duration::from_secs(30);
+const CHANGED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One of the two, running, with its upstream.
 pub(super) struct Subject {
@@ -144,14 +145,14 @@ impl Subject {
         let base = base.map_or("", |(_, path)| path.trim().trim_matches('/'));
         let slash = if base.is_empty() { "" } else { "/" };
         let health = format!("{slash}{base}/proxy/health");
-        subject.wait(&health, |reply| reply.status == 200).await;
+        subject.wait(PATIENCE, &health, |reply| reply.status == 200).await;
         subject
     }
 
     /// Without flags: upstream fails.
     pub(super) async fn not_ready(variables: &[(&str, &str)]) -> Self {
         let subject = Self::launch(Answer::status(500), variables).await;
-        subject.wait("/proxy/health", |reply| reply.status == 503).await;
+        subject.wait(PATIENCE, "/proxy/health", |reply| reply.status == 503).await;
         subject
     }
 
@@ -191,8 +192,20 @@ impl Subject {
         }
     }
 
-    async fn wait(&self, path: &str, holds: impl Fn(&Reply) -> bool) {
-        let patience = Instant::now() + PATIENCE;
+    /// Waits until the answer to a GET of `path` is as it should be after a change upstream.
+    pub(super) async fn eventually(&self, path: &str, holds: impl Fn(&Reply) -> bool) {
+        self.wait(CHANGED_WITHIN, path, holds).await;
+    }
+
+    /// The counts of the first report that came upstream, by flag.
+    pub(super) async fn reported(&self) -> Value {
+        let reports = || self.upstream.requests_to("/api/client/metrics");
+        crate::sync::eventually("a report upstream", || !reports().is_empty()).await;
+        reports()[0].json()["bucket"]["toggles"].clone()
+    }
+
+    async fn wait(&self, within: Duration, path: &str, holds: impl Fn(&Reply) -> bool) {
+        let patience = Instant::now() + within;
         loop {
             if let Some(reply) = self.get(path).try_send().await
                 && holds(&reply)

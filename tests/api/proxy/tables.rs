@@ -642,11 +642,7 @@ async fn an_impression_that_is_not_defined_is_left_out_of_lists() {
     let answer = crate::upstream::Answer::json(&json!({"version": 2, "features": payload}));
     subject.upstream.answer("/api/client/features", answer);
     let listed = |body: serde_json::Value| body["toggles"][0].get("impressionData").cloned();
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while listed(subject.get("/proxy").send().await.json()).is_some() {
-        assert!(std::time::Instant::now() < patience);
-        actix_web::rt::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    subject.eventually("/proxy", |reply| listed(reply.json()).is_none()).await;
     let reply = subject.post("/proxy", &json!({"toggles": ["a-on"]})).send().await;
     assert_eq!(listed(reply.json()), Some(json!(false)));
 }
@@ -656,15 +652,7 @@ async fn named_toggles_are_counted_upstream_and_lists_are_not() {
     let subject = Subject::start(&[]).await;
     subject.get("/proxy").send().await;
     subject.post("/proxy", &json!({"toggles": ["a-on", "c-off", "a-on"]})).send().await;
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let counts = loop {
-        let reports = subject.upstream.requests_to("/api/client/metrics");
-        if let Some(report) = reports.first() {
-            break report.json()["bucket"]["toggles"].clone();
-        }
-        assert!(std::time::Instant::now() < patience, "nothing upstream");
-        actix_web::rt::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let counts = subject.reported().await;
     let of = |name: &str, what: &str| counts[name][what].as_u64().unwrap_or(0);
     assert_eq!((of("a-on", "yes"), of("a-on", "no")), (2, 0), "{counts}");
     assert_eq!((of("c-off", "yes"), of("c-off", "no")), (0, 1), "{counts}");
