@@ -1,3 +1,6 @@
+//! Every kind of reason, told of small payloads that all start from `Case`: that is why they stand in
+//! one long file.
+
 use serde_json::{Value, json};
 
 use super::*;

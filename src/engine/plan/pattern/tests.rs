@@ -1,3 +1,6 @@
+//! One test for each construct of the dialect. They share `assert_rows` and `assert_refused`, and what
+//! one accepts another refuses: that is why they stand in one long file.
+
 use proptest::prelude::*;
 
 use super::*;
