@@ -99,8 +99,8 @@ impl Context {
 
     /// The value of a slot where it can identify somebody: empty counts as missing.
     #[inline]
-    pub(super) fn identifier(&self, slot: SlotId) -> Option<&str> {
-        self.get(slot).filter(|value| !value.is_empty())
+    pub(super) fn identifier(&self, slot: SlotId) -> Option<&[u8]> {
+        self.bytes(slot).filter(|value| !value.is_empty())
     }
 }
 

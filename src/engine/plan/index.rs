@@ -8,39 +8,83 @@ use xxhash_rust::xxh3::xxh3_64;
 ///
 /// One arena for all texts and one table of 32-bit cells. A cell holds an entry's number and, in the
 /// bits that the number leaves free, a tag of its hash: a miss rarely touches a text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct TextIndex {
     arena: String,
     /// Where each text begins in `arena`, and where the last one ends.
     bounds: Vec<u32>,
     /// 0: free. Else a number and 1, and above it the tag.
-    // INVARIANT: never full, so that probing ends.
     cells: Vec<u32>,
+    /// In how many cells, from the first, a search may begin.
+    homes: u64,
     /// The bits of a cell that hold the number.
     number_mask: u32,
+}
+
+/// The first and the last eight bytes of a text; one word of a text that is shorter.
+// INVARIANT: texts of one length, up to LONGEST_BY_ENDS, are equal where their ends are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) first: u64,
+    last: u64,
+}
+
+/// Up to this many bytes, which names and ids mostly have, the ends are the whole text: hashing and
+/// comparing them costs a third of the long way.
+const LONGEST_BY_ENDS: usize = 16;
+
+// === impl Ends ===
+
+impl Ends {
+    #[inline]
+    pub(super) fn of(text: &[u8]) -> Self {
+        let (first, last) =
+            if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+                (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+            } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+                let [first, last] = [*first, *last].map(u32::from_le_bytes).map(u64::from);
+                (first | last << 32, 0)
+            } else {
+                let byte = |at: usize| text.get(at).map_or(0, |byte| u64::from(*byte));
+                (byte(0) | byte(1) << 8 | byte(2) << 16, 0)
+            };
+        Self { first, last }
+    }
 }
 
 /// The hash by which a [`TextIndex`] finds a text.
 #[inline]
 pub(super) fn hash(text: &[u8]) -> u64 {
-    // Up to 16 bytes, which names and ids mostly have: both ends, multiplied and folded. It costs a
-    // third of the long way.
-    let ends = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-    } else {
-        let byte = |at: usize| text.get(at).map_or(0, |byte| u64::from(*byte));
-        (byte(0) | byte(1) << 8 | byte(2) << 16, 0)
-    };
-    if text.len() > 16 {
-        return xxh3_64(text);
+    if text.len() > LONGEST_BY_ENDS {
+        return hash_long(text);
     }
+    let ends = Ends::of(text);
     // The fraction of the square roots of 2 and 3: bits without a pattern.
-    let a = ends.0 ^ 0x6a09_e667_f3bc_c908;
-    let b = ends.1 ^ 0xbb67_ae85_84ca_a73b ^ (text.len() as u64) << 56;
+    let a = ends.first ^ 0x6a09_e667_f3bc_c908;
+    let b = ends.last ^ 0xbb67_ae85_84ca_a73b ^ (text.len() as u64) << 56;
     let product = u128::from(a) * u128::from(b);
     (product >> 64) as u64 ^ product as u64
+}
+
+// Out of line: what is done in place stays small, and short texts are most.
+#[inline(never)]
+fn hash_long(text: &[u8]) -> u64 {
+    xxh3_64(text)
+}
+
+/// Whether two texts are equal, decided without a call where they are short.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let ends_are = Ends::of(one) == Ends::of(other);
+    if one.len() > LONGEST_BY_ENDS { ends_are && same_long(one, other) } else { ends_are }
+}
+
+#[inline(never)]
+fn same_long(one: &[u8], other: &[u8]) -> bool {
+    one == other
 }
 
 /// Collects texts for a [`TextIndex`].
@@ -85,9 +129,10 @@ impl TextIndexBuilder {
 
     pub(in crate::engine) fn build(mut self) -> TextIndex {
         // Texts that came twice leave cells that nobody needs.
-        if TextIndex::cells_for(self.index.len()) < self.index.cells.len() {
+        if (TextIndex::homes_for(self.index.len()) as u64) < self.index.homes {
             self.index.shrink();
         }
+        self.index.cells.shrink_to_fit();
         self.index.arena.shrink_to_fit();
         self.index.bounds.shrink_to_fit();
         self.index
@@ -100,9 +145,6 @@ impl TextIndex {
     /// The number of `text`. `None` when it was never added.
     #[inline]
     pub(in crate::engine) fn get(&self, text: &[u8]) -> Option<u32> {
-        if self.cells.is_empty() {
-            return None;
-        }
         self.probe(text, hash(text)).ok()
     }
 
@@ -117,7 +159,8 @@ impl TextIndex {
     }
 
     /// Whether `text` is the text of a number.
-    #[inline]
+    // Out of line: asked once a look-up, and the search around it stays small.
+    #[inline(never)]
     fn is(&self, number: u32, text: &[u8]) -> bool {
         self.is_at(self.place_of(number), text)
     }
@@ -131,7 +174,7 @@ impl TextIndex {
     /// Whether `text` stands at a place that [`TextIndex::place_of`] told.
     #[inline]
     pub(super) fn is_at(&self, place: Range<usize>, text: &[u8]) -> bool {
-        place.len() == text.len() && self.arena.as_bytes().get(place) == Some(text)
+        self.arena.as_bytes().get(place).is_some_and(|found| same(found, text))
     }
 
     /// Bytes held on the heap.
@@ -143,14 +186,15 @@ impl TextIndex {
         Self {
             arena: String::new(),
             bounds: vec![0],
-            cells: vec![0; Self::cells_for(texts)],
+            cells: vec![0; Self::homes_for(texts)],
+            homes: Self::homes_for(texts) as u64,
             number_mask: u32::MAX.checked_shr((texts as u32 + 1).leading_zeros()).unwrap_or(0),
         }
     }
 
-    /// How many cells `texts` need: two thirds of them are taken, so that a miss looks at five.
-    fn cells_for(texts: usize) -> usize {
-        texts + texts / 2 + 1
+    /// Half of the cells are taken, so that a miss looks at two or three.
+    fn homes_for(texts: usize) -> usize {
+        2 * texts + 1
     }
 
     /// The cell where the search for a text begins. It rises with the hash: a list sorted by hash
@@ -158,13 +202,13 @@ impl TextIndex {
     #[inline]
     fn home(&self, hash: u64) -> usize {
         // The highest bits say where, as the lowest are the tag. A plan has fewer than 2^32 texts.
-        ((hash >> 32).wrapping_mul(self.cells.len() as u64) >> 32) as usize
+        ((hash >> 32).wrapping_mul(self.homes) >> 32) as usize
     }
 
     /// Places the same texts in as few cells as they need.
     fn shrink(&mut self) {
-        let Self { cells, number_mask, .. } = Self::with_room(self.len());
-        (self.cells, self.number_mask) = (cells, number_mask);
+        let Self { cells, homes, number_mask, .. } = Self::with_room(self.len());
+        (self.cells, self.homes, self.number_mask) = (cells, homes, number_mask);
         for number in 0..self.len() as u32 {
             let text = self.text(number).as_bytes();
             let hash = hash(text);
@@ -174,10 +218,13 @@ impl TextIndex {
         }
     }
 
+    /// Takes the free cell `at` for a text. Past the last cell one is added, so that no search ever
+    /// goes round.
     fn fill(&mut self, at: usize, hash: u64, number: u32) {
         let cell = self.tag(hash) | (number + 1);
-        if let Some(slot) = self.cells.get_mut(at) {
-            *slot = cell;
+        match self.cells.get_mut(at) {
+            Some(free) => *free = cell,
+            None => self.cells.push(cell),
         }
     }
 
@@ -192,19 +239,18 @@ impl TextIndex {
     fn probe(&self, text: &[u8], hash: u64) -> Result<u32, usize> {
         let tag = self.tag(hash);
         let mut at = self.home(hash);
-        loop {
-            match self.cells.get(at) {
-                None => at = 0,
-                Some(0) => return Err(at),
-                Some(cell) => {
-                    let number = (cell & self.number_mask).wrapping_sub(1);
-                    if cell & !self.number_mask == tag && self.is(number, text) {
-                        return Ok(number);
-                    }
-                    at += 1;
+        while let Some(&cell) = self.cells.get(at)
+            && cell != 0
+        {
+            if cell & !self.number_mask == tag {
+                let number = (cell & self.number_mask).wrapping_sub(1);
+                if self.is(number, text) {
+                    return Ok(number);
                 }
             }
+            at += 1;
         }
+        Err(at)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Value sets: which of many lists hold a value, in one look-up.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use ahash::AHashMap;
 
 use super::{
     definition::{Definition, Predicate},
-    index::{TextIndex, TextIndexBuilder},
+    index::{Ends, TextIndex, TextIndexBuilder},
     list::List,
 };
 
@@ -16,13 +16,33 @@ pub(super) struct ValueSets {
     values: TextIndex,
     /// The set of lists that hold each value.
     set_of: Vec<u32>,
-    /// Where each set ends in `members`.
-    set_ends: Vec<u32>,
+    /// Where each set begins in `members`, and where the last one ends.
+    set_bounds: Vec<u32>,
     /// Positions of lists within the group.
     members: Vec<u32>,
-    /// Where the values of each short list stand; and where each list's end.
-    short: Vec<(u32, u32)>,
-    short_ends: Vec<u32>,
+    /// The values of all short lists.
+    short: Vec<Short>,
+    /// What is known of each list without a look-up.
+    lists: Vec<Listed>,
+}
+
+/// A list by itself.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    /// Where the values of a short list stand in `short`; nowhere for a long one.
+    start: u32,
+    end: u32,
+    /// The marks of a short list's values.
+    marks: u64,
+}
+
+/// A value of a short list: its place among the values, and how it begins.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    start: u32,
+    end: u32,
+    /// Its first eight bytes, or all that it has.
+    first: u64,
 }
 
 /// Value sets that were built for earlier plans, by the lists they were built from.
@@ -32,7 +52,7 @@ pub(super) struct ValueCache {
 }
 
 /// A list of no more values than this is compared with a value, asked alone, faster than the value is
-/// hashed.
+/// looked up.
 const SHORT: usize = 8;
 
 /// The set without members.
@@ -56,15 +76,15 @@ impl SetBuilder {
         })
     }
 
-    /// Numbers the sets in `used` anew, leaving out what only led to them. Returns where each ends
+    /// Numbers the sets in `used` anew, leaving out what only led to them. Returns where each begins
     /// in the members of all, and those.
     fn number_used(&self, used: &mut [u32]) -> (Vec<u32>, Vec<u32>) {
         let mut numbers = vec![EMPTY; self.sets.len()];
-        let (mut ends, mut all) = (Vec::new(), Vec::new());
+        let (mut bounds, mut all) = (vec![0], Vec::new());
         for set in used {
             let Some(number) = numbers.get_mut(*set as usize) else { continue };
             if *number == EMPTY {
-                *number = ends.len() as u32;
+                *number = bounds.len() as u32 - 1;
                 let first = all.len();
                 let mut at = *set;
                 while let Some(&(rest, member)) = self.sets.get(at as usize) {
@@ -74,11 +94,11 @@ impl SetBuilder {
                 if let Some(members) = all.get_mut(first..) {
                     members.reverse();
                 }
-                ends.push(all.len() as u32);
+                bounds.push(all.len() as u32);
             }
             *set = *number;
         }
-        (ends, all)
+        (bounds, all)
     }
 }
 
@@ -124,8 +144,9 @@ impl ValueSets {
         let mut values = TextIndexBuilder::with_capacity(total);
         let mut sets = SetBuilder::default();
         let mut set_of: Vec<u32> = Vec::with_capacity(total);
-        let (mut short, mut short_ends) = (Vec::new(), Vec::with_capacity(members.len()));
+        let (mut short, mut listed) = (Vec::new(), Vec::with_capacity(members.len()));
         for (member, list) in (0u32..).zip(lists) {
+            let (start, mut marks) = (short.len() as u32, 0);
             for (hash, value) in list.iter() {
                 let (number, is_new) = values.insert_hashed(hash, value);
                 if is_new {
@@ -134,16 +155,17 @@ impl ValueSets {
                     *set = sets.with(*set, member);
                 }
                 if list.len() <= SHORT {
-                    let place = values.place_of(number);
-                    short.push((place.start as u32, place.end as u32));
+                    let value = Short::new(values.place_of(number), value);
+                    marks |= mark(value.first);
+                    short.push(value);
                 }
             }
-            short_ends.push(short.len() as u32);
+            listed.push(Listed { start, end: short.len() as u32, marks });
         }
         short.shrink_to_fit();
-        let (set_ends, members) = sets.number_used(&mut set_of);
+        let (set_bounds, members) = sets.number_used(&mut set_of);
         set_of.shrink_to_fit();
-        Self { values: values.build(), set_of, set_ends, members, short, short_ends }
+        Self { values: values.build(), set_of, set_bounds, members, short, lists: listed }
     }
 
     /// The lists that hold `value`, by their position within the group.
@@ -155,19 +177,35 @@ impl ValueSets {
     /// Whether the list at `position` holds `value`.
     #[inline]
     pub(super) fn is_held(&self, value: &[u8], position: u32) -> bool {
-        match ended(&self.short, &self.short_ends, position) {
-            [] => self.set_with(value).binary_search(&position).is_ok(),
-            short => short
-                .iter()
-                .any(|&(start, end)| self.values.is_at(start as usize..end as usize, value)),
+        let Some(list) = self.lists.get(position as usize) else { return false };
+        if list.start == list.end {
+            return self.is_held_in_long(value, position);
         }
+        let first = Ends::of(value).first;
+        list.marks & mark(first) != 0 && self.is_held_in_short(value, first, *list)
+    }
+
+    #[inline(never)]
+    fn is_held_in_short(&self, value: &[u8], first: u64, list: Listed) -> bool {
+        let short = self.short.get(list.start as usize..list.end as usize).unwrap_or(&[]);
+        short.iter().any(|short| {
+            short.first == first
+                && short.len() == value.len()
+                && (value.len() <= size_of_val(&first) || self.values.is_at(short.place(), value))
+        })
+    }
+
+    // Out of line, so that comparing with the few stays small.
+    #[inline(never)]
+    fn is_held_in_long(&self, value: &[u8], position: u32) -> bool {
+        self.set_with(value).binary_search(&position).is_ok()
     }
 
     /// The lists that hold `value`, in ascending order.
     #[inline]
     fn set_with(&self, value: &[u8]) -> &[u32] {
         let set = self.values.get(value).and_then(|number| self.set_of.get(number as usize));
-        set.map_or(&[], |set| ended(&self.members, &self.set_ends, *set))
+        set.map_or(&[], |set| part(&self.members, &self.set_bounds, *set))
     }
 
     /// Whether the list at `position` consists of these values.
@@ -183,18 +221,42 @@ impl ValueSets {
 
     pub(super) fn bytes(&self) -> usize {
         self.values.bytes()
-            + 4 * (self.set_of.capacity() + self.set_ends.capacity() + self.members.capacity())
-            + 8 * self.short.capacity()
-            + 4 * self.short_ends.capacity()
+            + 4 * (self.set_of.capacity() + self.set_bounds.capacity() + self.members.capacity())
+            + size_of::<Short>() * self.short.capacity()
+            + size_of::<Listed>() * self.lists.capacity()
     }
 }
 
-/// The part of `all` that ends where the entry at `at` of `ends` says, and begins where the one
-/// before it does.
+// === impl Short ===
+
+impl Short {
+    fn new(place: Range<usize>, value: &str) -> Self {
+        let first = Ends::of(value.as_bytes()).first;
+        Self { start: place.start as u32, end: place.end as u32, first }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    #[inline]
+    fn place(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// One bit of 64 for a value that begins so: most values that a short list lacks have another than
+/// any that it holds.
 #[inline]
-fn ended<'a, T>(all: &'a [T], ends: &[u32], at: u32) -> &'a [T] {
-    let start =
-        at.checked_sub(1).and_then(|before| ends.get(before as usize)).copied().unwrap_or(0);
-    let end = ends.get(at as usize).copied().unwrap_or(start);
-    all.get(start as usize..end as usize).unwrap_or(&[])
+fn mark(first: u64) -> u64 {
+    1 << (first.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+/// The part of `all` that begins where the entry at `at` of `bounds` says, and ends where the next
+/// one does.
+#[inline]
+fn part<'a, T>(all: &'a [T], bounds: &[u32], at: u32) -> &'a [T] {
+    let bounds = bounds.get(at as usize..).and_then(<[u32]>::first_chunk);
+    bounds.and_then(|&[start, end]| all.get(start as usize..end as usize)).unwrap_or(&[])
 }

@@ -14,7 +14,7 @@ use crate::engine::{
 
 impl Conditions {
     /// Whether a condition holds for `context`. `lowered` is room for a value in lower case.
-    #[inline]
+    #[inline(always)]
     pub(in crate::engine) fn holds_alone(
         &self,
         condition: u32,
@@ -31,12 +31,20 @@ impl Conditions {
 
 impl Group {
     /// Whether the condition that is the group's `member`th holds.
-    #[inline]
+    #[inline(always)]
     fn holds(&self, member: u32, context: &Context, lowered: &mut String) -> bool {
         match &self.form {
             Form::In(sets) => {
                 context.bytes(self.slot).is_some_and(|text| sets.is_held(text, member))
             }
+            _ => self.holds_otherwise(member, context, lowered),
+        }
+    }
+
+    // Out of line, so that lists, which most conditions are, cost little.
+    #[inline(never)]
+    fn holds_otherwise(&self, member: u32, context: &Context, lowered: &mut String) -> bool {
+        match &self.form {
             Form::Dates(dates) => self
                 .instant(context)
                 .is_some_and(|instant| admits(dates, member, |threshold| instant.cmp(threshold))),
