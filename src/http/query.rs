@@ -60,8 +60,13 @@ pub(super) fn read<E: Entries>(
 ) -> Result<(), Invalid> {
     let mut seen = Seen::default();
     for pair in query.split('&').take(PAIRS).filter(|pair| !pair.is_empty()) {
-        let (name, value) = split(pair);
-        let name = Name::parse(decode(name, &mut buffers.name));
+        let (name, value) = match split_usual(pair) {
+            Some(usual) => usual,
+            None => {
+                let (name, value) = split(pair);
+                (Name::parse(decode(name, &mut buffers.name)), value)
+            }
+        };
         seen.look_at(&name, surface);
         match name {
             Name::Plain(name) => match Field::find(name) {
@@ -69,12 +74,14 @@ pub(super) fn read<E: Entries>(
                 Some(field) => {
                     write_field(entries, surface, field, decode(value, &mut buffers.value));
                 }
-                None if entries.wants(name) => {
+                None if is_worth_decoding(entries, name, value) => {
                     entries.top(name, decode(value, &mut buffers.value));
                 }
                 None => {}
             },
-            Name::Inner { outer: "properties", inner } if entries.wants(inner) => {
+            Name::Inner { outer: "properties", inner }
+                if is_worth_decoding(entries, inner, value) =>
+            {
                 write_property(entries, surface, inner, decode(value, &mut buffers.value));
             }
             Name::Inner { .. } | Name::Nested { .. } => {}
@@ -145,6 +152,23 @@ impl Seen {
     }
 }
 
+/// What [`split`] and [`Name::parse`] make of a pair whose name is spelled as SDKs do: a name without
+/// escapes or brackets, or such a name in the brackets of `properties`. `None` for all others.
+fn split_usual(pair: &str) -> Option<(Name<'_>, &str)> {
+    let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair.as_bytes())?)?;
+    let value = value.get(1..)?;
+    let is_plain = |name: &str| !name.bytes().any(|byte| matches!(byte, b'%' | b'+' | b'[' | b']'));
+    if is_plain(name) {
+        return Some((Name::Plain(name), value));
+    }
+    let inner = name.strip_prefix("properties")?;
+    let inner = match inner.as_bytes().first() {
+        Some(b'[') => inner.strip_prefix('[')?.strip_suffix(']')?,
+        _ => inner.strip_prefix("%5B")?.strip_suffix("%5D")?,
+    };
+    is_plain(inner).then_some((Name::Inner { outer: "properties", inner }, value))
+}
+
 /// Splits at the first `=` outside of the name's brackets; without one the value is empty.
 fn split(pair: &str) -> (&str, &str) {
     let Some((name, value)) = pair.split_once('=') else { return (pair, "") };
@@ -162,10 +186,19 @@ fn split(pair: &str) -> (&str, &str) {
     (name, value)
 }
 
+/// Whether to hand a value on: what is not encoded costs nothing, and entries keep what they want.
+fn is_worth_decoding<E: Entries>(entries: &E, name: &str, value: &str) -> bool {
+    !is_encoded(value) || entries.wants(name)
+}
+
+fn is_encoded(raw: &str) -> bool {
+    memchr::memchr2(b'%', b'+', raw.as_bytes()).is_some()
+}
+
 /// `+` is a space and `%XX` a byte of UTF-8. A text with any escape that cannot be decoded keeps
 /// them all.
 fn decode<'t>(raw: &'t str, buffer: &'t mut Vec<u8>) -> &'t str {
-    if memchr::memchr2(b'%', b'+', raw.as_bytes()).is_none() {
+    if !is_encoded(raw) {
         return raw;
     }
     if !unescape(raw.as_bytes(), buffer) || std::str::from_utf8(buffer).is_err() {
@@ -177,17 +210,23 @@ fn decode<'t>(raw: &'t str, buffer: &'t mut Vec<u8>) -> &'t str {
 
 /// Returns whether every escape was one.
 fn unescape(raw: &[u8], buffer: &mut Vec<u8>) -> bool {
-    let mut bytes = raw.iter().copied();
+    let mut rest = raw;
     buffer.clear();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            buffer.push(plus_to_space(byte));
+    while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
+        let Some((plain, [special, behind @ ..])) = rest.split_at_checked(at) else { return false };
+        buffer.extend_from_slice(plain);
+        rest = behind;
+        if *special == b'+' {
+            buffer.push(b' ');
             continue;
         }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let (Some(high), Some(low)) = (digit(), digit()) else { return false };
+        let [high, low, behind @ ..] = behind else { return false };
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let (Some(high), Some(low)) = (digit(*high), digit(*low)) else { return false };
         buffer.extend(u8::try_from(high * 16 + low));
+        rest = behind;
     }
+    buffer.extend_from_slice(rest);
     true
 }
 

@@ -34,7 +34,7 @@ fn parameters_become_entries() {
         ("userId=%ff%20", &["top userId=%ff%20"]),
         ("userId=%+1", &["top userId=% 1"]),
         ("environment=dev&appName=web", &["top environment=dev", "top appName=web"]),
-        ("unwanted=1&properties[unwanted]=2&foo=3", &["top foo=3"]),
+        ("unwanted=%31&properties[unwanted]=+2&foo=3", &["top foo=3"]),
     ] {
         for surface in [Surface::Proxy, Surface::Edge] {
             let (written, result) = read_as(surface, query);
@@ -133,6 +133,18 @@ proptest::proptest! {
         let query = format!("properties%5B{}%5D={}", encode(&name), encode(&value));
         let (written, _) = read_as(Surface::Edge, &query);
         proptest::prop_assert_eq!(written, vec![format!("property {name}={value}")]);
+    }
+
+    #[test]
+    fn the_short_way_splits_as_the_long_way_does(
+        pair in "(properties)?(\\[|%5B|%5b)?[a%+=\\[\\]]{0,4}(\\]|%5D|%5d)?=?[a=\\]]{0,3}",
+    ) {
+        let (name, value) = split(&pair);
+        let mut buffer = Vec::new();
+        let long = (Name::parse(decode(name, &mut buffer)), value);
+        if let Some(short) = split_usual(&pair) {
+            proptest::prop_assert_eq!(short, long);
+        }
     }
 
     #[test]
