@@ -85,7 +85,8 @@ async fn connect(flags: usize) -> Client {
     let plan = Arc::new(Ours::new(&payload::payload(flags, SEED)).plan);
     let scope =
         Scope { environment: "development".into(), projects: offleash::engine::Projects::All };
-    let grant = Grant { kind: Kind::Frontend, scope, plan: Some(plan), definitions: None };
+    let grant =
+        Grant { kind: Kind::Frontend, scope, plan: Some(plan), definitions: None, edition: None };
     publisher.publish([(TOKEN.into(), grant)].into_iter().collect(), true);
     let ties = Ties {
         admit: None,

@@ -1,13 +1,16 @@
 //! Versioned snapshots: one writer publishes, every worker reads its own cached copy.
 
+mod claims;
+
 use std::{fmt, sync::Arc};
 
 use actix_web::web::Bytes;
 use ahash::AHashMap;
 use arc_swap::{ArcSwap, cache::Cache};
 
+pub use self::claims::{Claims, Verdict};
 use crate::{
-    engine::Plan,
+    engine::{Plan, Projects},
     token::{Kind, Scope},
 };
 
@@ -34,6 +37,22 @@ pub struct Grant {
     pub plan: Option<Arc<Plan>>,
     /// The definitions of the scope, where the token may ask for them and they have come.
     pub definitions: Option<Definitions>,
+    /// How far these flags are. `None` where upstream counts no revisions, or where there is none
+    /// to ask for newer ones.
+    pub edition: Option<Edition>,
+}
+
+/// Which revision of its flags a scope has, and where to say that a client has seen a newer one.
+#[derive(Clone, Debug)]
+pub struct Edition {
+    /// Upstream's `meta.revisionId`: the same on every instance that has the same flags. Where
+    /// several tokens ask for one environment the sum of theirs, so that a change which came with
+    /// one of them alone counts.
+    pub revision: u64,
+    /// A hash of the scope, the same on every instance.
+    pub scope: u64,
+    /// Shared by everybody of the environment.
+    pub claims: Arc<Claims>,
 }
 
 /// A document of definitions, shared by everybody of one scope.
@@ -75,6 +94,23 @@ impl Definitions {
     /// Takes `body` as it is.
     pub fn new(body: Vec<u8>) -> Self {
         Self { hash: xxhash_rust::xxh3::xxh3_128(&body), body: Bytes::from(body) }
+    }
+}
+
+// === impl Edition ===
+
+impl Edition {
+    /// Of the flags that `scope` may see.
+    pub fn new(revision: u64, scope: &Scope, claims: Arc<Claims>) -> Self {
+        use xxhash_rust::xxh3::xxh3_64_with_seed as hash;
+        let environment = hash(scope.environment.as_bytes(), 0);
+        let scope = match &scope.projects {
+            Projects::All => environment,
+            Projects::Only(projects) => {
+                projects.iter().fold(!environment, |sum, project| hash(project.as_bytes(), sum))
+            }
+        };
+        Self { revision, scope, claims }
     }
 }
 
@@ -142,11 +178,11 @@ impl fmt::Debug for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Projects;
 
     fn grants(tokens: &[&str]) -> AHashMap<Box<str>, Grant> {
         let scope = Scope { environment: "dev".into(), projects: Projects::All };
-        let grant = Grant { kind: Kind::Frontend, scope, plan: None, definitions: None };
+        let grant =
+            Grant { kind: Kind::Frontend, scope, plan: None, definitions: None, edition: None };
         tokens.iter().map(|&token| (token.into(), grant.clone())).collect()
     }
 
@@ -194,6 +230,24 @@ mod tests {
         assert!(old.upgrade().is_some(), "an idle reader pins what it returned last");
         reader.current();
         assert!(old.upgrade().is_none());
+    }
+
+    #[test]
+    fn scopes_that_see_different_flags_have_different_hashes() {
+        let scopes = [
+            Scope::new("", ["*"]),
+            Scope::new("dev", ["*"]),
+            Scope::new("dev", ["a"]),
+            Scope::new("dev", ["a", "b"]),
+            Scope::new("dev", ["ab"]),
+            Scope::new("prod", ["a"]),
+        ];
+        let hash =
+            |scope: &Scope| Edition::new(1, scope, Arc::new(Claims::new(Arc::default()))).scope;
+        let hashes: std::collections::HashSet<u64> = scopes.iter().map(hash).collect();
+        assert_eq!(hashes.len(), scopes.len());
+        let (one, other) = (Scope::new("dev", ["a", "b"]), Scope::new("dev", ["b", "a"]));
+        assert_eq!(hash(&one), hash(&other), "whatever the order in which they were named");
     }
 
     #[test]

@@ -18,11 +18,15 @@
 //! anything back that was published, and every change between them is logged, once. A panic ends
 //! the step it happens in (`guard`), and the next one is scheduled as after any other failure.
 //!
+//! Workers that hear of newer flags than theirs ring a bell, and the `SyncActor` asks upstream out of
+//! turn, at the pace that `chase` allows.
+//!
 //! What callers can make this hold is bounded: who waits, who was refused, who was let in.
 
 mod actor;
 mod admission;
 mod catalog;
+mod chase;
 mod figures;
 mod guard;
 mod machine;

@@ -124,7 +124,13 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let scope = Scope { environment: "dev".into(), projects: Projects::All };
-        let grant = |kind| Grant { kind, scope: scope.clone(), plan: None, definitions: None };
+        let grant = |kind| Grant {
+            kind,
+            scope: scope.clone(),
+            plan: None,
+            definitions: None,
+            edition: None,
+        };
         let grants = [
             ("*:dev.front", grant(Kind::Frontend)),
             ("*:dev.back", grant(Kind::Backend)),

@@ -1,52 +1,190 @@
 //! Entity tags and `If-None-Match`.
+//!
+//! ```text
+//!   W/"0123456789abcdef0123456789abcdef-1b2-fedcba9876543210"
+//!      what the answer says             │   └ what was asked, by whom
+//!                                       └ the revision it was computed from
+//! ```
+//!
+//! All three parts are hexadecimal, and the same on every instance and after every restart.
+//! Whether a caller holds the answer is decided by the first part alone. The other two tell an
+//! instance that it is behind (`docs/adr/0003-a-page-never-goes-back.md`); they are missing where
+//! upstream counts no revisions.
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, IF_NONE_MATCH};
 
 use super::route::Surface;
 
-/// Length of a weak tag: `W/`, two quotes and 32 digits.
-const LONGEST: usize = 36;
-/// Where the opaque part of a tag starts, its opening quote included.
-const QUOTE: usize = 2;
+/// Length of the longest weak tag: `W/`, two quotes, 32 digits, two dashes, twice 16 digits.
+const LONGEST: usize = 70;
+/// Digits of an outcome.
+const OUTCOME: usize = 32;
+/// Digits of a hash of what was asked, and the most that a revision has.
+const WORD: usize = 16;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// An answer's entity tag: weak on the Proxy's surface, strong on Edge's.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
-    /// `W/`, then the hash in quotes.
-    text: [u8; LONGEST],
-    /// What the surface sends of it starts here: `W/` or the opening quote.
-    start: usize,
+    /// A hash of what the answer says.
+    outcome: u128,
+    mark: Option<Mark>,
+}
+
+/// What an answer was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) revision: u64,
+    /// A hash of what was asked, and of what the asker may see.
+    pub(super) context: u64,
+}
+
+/// What a caller's `If-None-Match` says of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is not among what the caller holds.
+    Other,
+    /// The caller holds it.
+    This,
+    /// The caller holds another answer to the same question, of a newer revision than ours: the
+    /// newest one of those. It has a mark.
+    Newer(Tag, u64),
+}
+
+/// A tag as text, being written.
+struct Text {
+    bytes: [u8; LONGEST],
+    len: usize,
 }
 
 // === impl Tag ===
 
 impl Tag {
-    pub(super) fn new(hash: u128, surface: Surface) -> Self {
-        let mut text = *b"W/\"00000000000000000000000000000000\"";
-        let digits = text.iter_mut().skip(QUOTE + 1);
-        for (digit, byte) in digits.zip((0..32).rev().map(|at| (hash >> (4 * at)) & 0xf)) {
-            *digit = DIGITS.get(byte as usize).copied().unwrap_or(b'0');
-        }
-        let start = match surface {
-            Surface::Proxy => 0,
-            Surface::Edge => QUOTE,
-        };
-        Self { text, start }
+    pub(super) fn new(outcome: u128, mark: Option<Mark>) -> Self {
+        Self { outcome, mark }
     }
 
-    /// Whether the caller holds this answer already, by its `If-None-Match` headers.
+    /// Reads what stands between a tag's quotes. Returns `None` for a tag that is not of our form.
+    fn parse(opaque: &[u8]) -> Option<Self> {
+        let (outcome, rest) = opaque.split_at_checked(OUTCOME)?;
+        let outcome = number(outcome)?;
+        let Some(rest) = rest.strip_prefix(b"-") else {
+            return rest.is_empty().then_some(Self { outcome, mark: None });
+        };
+        let dash = memchr::memchr(b'-', rest)?;
+        let (revision, context) = rest.split_at_checked(dash)?;
+        let context = context.get(1..)?;
+        if revision.len() > WORD || context.len() != WORD {
+            return None;
+        }
+        let revision = u64::try_from(number(revision)?).ok()?;
+        let context = u64::try_from(number(context)?).ok()?;
+        Some(Self { outcome, mark: Some(Mark { revision, context }) })
+    }
+
+    /// What the caller holds, by its `If-None-Match` headers.
     ///
     /// Compared weakly, so that a tag which a cache or a compressing proxy weakened still counts;
-    /// lists and `*` are understood.
-    pub(super) fn is_held_by(&self, headers: &HeaderMap) -> bool {
-        let Some(opaque) = self.text.get(QUOTE..) else { return false };
-        headers.get_all(IF_NONE_MATCH).any(|value| lists(value.as_bytes(), opaque))
+    /// lists and `*` are understood. Who holds this answer among others holds this answer.
+    pub(super) fn held_by(&self, headers: &HeaderMap) -> Held {
+        let mut newest = Held::Other;
+        for value in headers.get_all(IF_NONE_MATCH) {
+            if value.as_bytes().trim_ascii() == b"*" {
+                return Held::This;
+            }
+            for held in Opaques(value.as_bytes()).filter_map(Self::parse) {
+                if held.outcome == self.outcome {
+                    return Held::This;
+                }
+                let revision = self.overtaken_by(&held);
+                match (revision, newest) {
+                    (Some(revision), Held::Newer(_, known)) if revision <= known => {}
+                    (Some(revision), _) => newest = Held::Newer(held, revision),
+                    (None, _) => {}
+                }
+            }
+        }
+        newest
     }
 
-    pub(super) fn into_header(self) -> Option<HeaderValue> {
-        HeaderValue::from_bytes(self.text.get(self.start..)?).ok()
+    /// The revision of `other`, where it answers the same question from a newer one.
+    fn overtaken_by(&self, other: &Self) -> Option<u64> {
+        let (ours, theirs) = (self.mark?, other.mark?);
+        let is_newer = theirs.context == ours.context && theirs.revision > ours.revision;
+        is_newer.then_some(theirs.revision)
     }
+
+    pub(super) fn into_header(self, surface: Surface) -> Option<HeaderValue> {
+        let mut text = Text { bytes: [0; LONGEST], len: 0 };
+        text.push(match surface {
+            Surface::Proxy => b"W/\"",
+            Surface::Edge => b"\"",
+        });
+        text.push_number(self.outcome, OUTCOME);
+        if let Some(mark) = self.mark {
+            text.push(b"-");
+            let digits = u64::BITS.saturating_sub(mark.revision.leading_zeros()).div_ceil(4);
+            text.push_number(mark.revision.into(), digits.max(1) as usize);
+            text.push(b"-");
+            text.push_number(mark.context.into(), WORD);
+        }
+        text.push(b"\"");
+        HeaderValue::from_bytes(text.bytes.get(..text.len)?).ok()
+    }
+}
+
+// === impl Text ===
+
+impl Text {
+    /// Appends `more`, or nothing where that would be longer than the longest tag.
+    fn push(&mut self, more: &[u8]) {
+        let end = self.len + more.len();
+        if let Some(free) = self.bytes.get_mut(self.len..end) {
+            free.copy_from_slice(more);
+            self.len = end;
+        }
+    }
+
+    /// Appends the last `digits` hexadecimal digits of `number`.
+    fn push_number(&mut self, number: u128, digits: usize) {
+        let (mut text, mut rest) = ([0; OUTCOME], number);
+        for digit in text.iter_mut().rev().take(digits) {
+            *digit = DIGITS.get((rest & 0xf) as usize).copied().unwrap_or(b'0');
+            rest >>= 4;
+        }
+        self.push(text.get(OUTCOME.saturating_sub(digits)..).unwrap_or_default());
+    }
+}
+
+/// The opaque parts, without quotes, of a list of entity tags, weak or strong.
+struct Opaques<'v>(&'v [u8]);
+
+impl<'v> Iterator for Opaques<'v> {
+    type Item = &'v [u8];
+
+    fn next(&mut self) -> Option<&'v [u8]> {
+        // A comma inside the quotes belongs to the tag.
+        let start = memchr::memchr(b'"', self.0)?;
+        let (_, tail) = self.0.split_at_checked(start + 1)?;
+        let (opaque, rest) = tail.split_at_checked(memchr::memchr(b'"', tail)?)?;
+        self.0 = rest.get(1..)?;
+        Some(opaque)
+    }
+}
+
+/// Reads digits as we write them: hexadecimal, in lower case, at least one and at most 32.
+fn number(digits: &[u8]) -> Option<u128> {
+    if digits.is_empty() || digits.len() > OUTCOME {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
 }
 
 /// Whether the caller wants a whole answer whatever it holds (unleash-proxy.md 1.14).
@@ -57,95 +195,5 @@ pub(super) fn forbids_not_modified(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the list of entity tags `value` has `*` or `opaque` (quotes included), weak or strong.
-fn lists(value: &[u8], opaque: &[u8]) -> bool {
-    if value.trim_ascii() == b"*" {
-        return true;
-    }
-    let mut rest = value;
-    while let [first, tail @ ..] = rest {
-        if *first != b'"' {
-            rest = tail;
-            continue;
-        }
-        // A comma inside the quotes belongs to the tag.
-        let Some(end) = memchr::memchr(b'"', tail) else { return false };
-        let Some((tag, after)) = rest.split_at_checked(end + 2) else { return false };
-        if tag == opaque {
-            return true;
-        }
-        rest = after;
-    }
-    false
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HASH: u128 = 0xabc;
-    const OPAQUE: &str = "\"00000000000000000000000000000abc\"";
-
-    fn held(surface: Surface, lines: &[&str]) -> bool {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(IF_NONE_MATCH, HeaderValue::from_str(line).unwrap());
-        }
-        Tag::new(HASH, surface).is_held_by(&headers)
-    }
-
-    #[test]
-    fn a_tag_is_recognised_weak_strong_listed_and_starred() {
-        for surface in [Surface::Proxy, Surface::Edge] {
-            for (line, expected) in [
-                (OPAQUE.to_owned(), true),
-                (format!("W/{OPAQUE}"), true),
-                (format!("\"other\", W/{OPAQUE}"), true),
-                (format!("W/\"a,b\",{OPAQUE} , \"z\""), true),
-                (" * ".to_owned(), true),
-                ("\"other\"".to_owned(), false),
-                ("\"*\"".to_owned(), false),
-                (OPAQUE.trim_matches('"').to_owned(), false),
-                (OPAQUE.trim_end_matches('"').to_owned(), false),
-                (String::new(), false),
-            ] {
-                assert_eq!(held(surface, &[&line]), expected, "{line}");
-            }
-        }
-    }
-
-    #[test]
-    fn several_header_lines_are_one_list() {
-        assert!(held(Surface::Edge, &["\"x\"", OPAQUE]));
-        assert!(!held(Surface::Edge, &[]));
-    }
-
-    #[test]
-    fn the_tag_is_weak_on_the_proxys_surface_and_strong_on_edges() {
-        let header = |surface| Tag::new(HASH, surface).into_header().unwrap();
-        assert_eq!(header(Surface::Proxy), format!("W/{OPAQUE}").as_str());
-        assert_eq!(header(Surface::Edge), OPAQUE);
-    }
-
-    #[test]
-    fn a_tag_spells_every_digit_of_its_hash() {
-        for hash in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
-            let header = Tag::new(hash, Surface::Edge).into_header().unwrap();
-            assert_eq!(header, format!("\"{hash:032x}\"").as_str());
-        }
-    }
-
-    #[test]
-    fn only_the_directive_no_cache_forbids_a_304() {
-        for (value, expected) in [
-            ("no-cache", true),
-            ("max-age=0, no-cache", true),
-            ("max-age=0", false),
-            ("no-cache-please", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
-            assert_eq!(forbids_not_modified(&headers), expected, "{value}");
-        }
-    }
-}
+mod tests;

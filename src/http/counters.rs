@@ -45,6 +45,7 @@ pub(super) enum Refusal {
 pub(super) struct Counters {
     requests: [[Figure; STATUSES.len()]; CLASSES.len()],
     refusals: [Figure; REFUSALS.len()],
+    held_back: Figure,
 }
 
 /// Every worker's counts, those of workers that ended too.
@@ -126,6 +127,11 @@ impl Counters {
             figure.add(1);
         }
     }
+
+    /// A caller kept its newer flags.
+    pub(super) fn held_back(&self) {
+        self.held_back.add(1);
+    }
 }
 
 // === impl Board ===
@@ -160,6 +166,12 @@ impl Board {
                 (name, sum(&|counters| counters.refusals.get(refusal as usize)))
             }),
         );
+        page.value(
+            Sort::Counter,
+            "offleash_http_held_back_total",
+            "Answers of 304 to callers that hold newer flags than this instance",
+            sum(&|counters| Some(&counters.held_back)),
+        );
     }
 }
 
@@ -187,6 +199,7 @@ mod tests {
             counters.answered(Class::Unknown, StatusCode::NOT_FOUND);
             counters.answered(Class::Docs, StatusCode::CONTINUE);
             counters.refused(Refusal::Slow);
+            counters.held_back();
         }
         let registry = Registry::new();
         registry.join(move |page| board.describe(page));
@@ -198,6 +211,7 @@ mod tests {
             "offleash_http_requests_total{route=\"docs\",status=\"2xx\"} 0\n",
             "offleash_http_refused_total{reason=\"slow\"} 2\n",
             "offleash_http_refused_total{reason=\"too_large\"} 0\n",
+            "offleash_http_held_back_total 2\n",
         ] {
             assert!(page.contains(line), "{line} is not in {page}");
         }

@@ -22,7 +22,7 @@ use flate2::read::GzDecoder;
 
 use super::{
     compress,
-    conditional::{Tag, forbids_not_modified},
+    conditional::{Held, Tag, forbids_not_modified},
     error::Problem,
     route::Surface,
 };
@@ -168,14 +168,15 @@ fn asset(request: &HttpRequest, media: &'static str, packed: &'static [u8]) -> H
 
 fn tagged(request: &HttpRequest, media: &'static str, body: Bytes) -> HttpResponse {
     let headers = request.headers();
-    let tag = Tag::new(xxhash_rust::xxh3::xxh3_128(&body), Surface::Proxy);
+    let tag = Tag::new(xxhash_rust::xxh3::xxh3_128(&body), None);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if reads && !forbids_not_modified(headers) && tag.is_held_by(headers) {
+    let is_held = || tag.held_by(headers) == Held::This;
+    let mut response = if reads && !forbids_not_modified(headers) && is_held() {
         HttpResponse::new(StatusCode::NOT_MODIFIED)
     } else {
         HttpResponse::Ok().insert_header((CONTENT_TYPE, media)).body(body)
     };
-    if let Some(tag) = tag.into_header() {
+    if let Some(tag) = tag.into_header(Surface::Proxy) {
         response.headers_mut().insert(ETAG, tag);
     }
     response

@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Bytes};
 
 use super::{
-    answer, auth,
+    answer::Asked,
+    auth,
     body::{self, BodyFault},
     context::Completion,
     error::Problem,
@@ -42,8 +43,10 @@ fn decide(
     let grant = auth::frontend(reader.current(), token)?;
     let plan = grant.plan.as_deref().ok_or(Problem::NoFlags)?;
     let mut writer = context.start(plan, now_millis(), draws.next());
+    let mut read: &[u8] = &[];
     if *request.method() == Method::POST {
-        json::read_edge(admit_body(request, body)?, &mut writer)?;
+        read = admit_body(request, body)?;
+        json::read_edge(read, &mut writer)?;
     } else {
         query::read(request.query_string(), SURFACE, &mut writer, buffers)
             .map_err(Problem::Query)?;
@@ -51,7 +54,9 @@ fn decide(
     let trust = &worker.surfaces.trust_proxy;
     Completion { request, trust, draws, text }.edge(&mut writer);
     let answer = plan.evaluate_all(context, scratch, show);
-    Ok(answer::respond(request, SURFACE, &answer, body_bytes))
+    let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
+    let asked = Asked { request, surface: SURFACE, body: read, edition, counters };
+    Ok(asked.respond(&answer, body_bytes))
 }
 
 fn admit_body<'b>(

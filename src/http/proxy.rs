@@ -10,7 +10,8 @@ use actix_web::{
 };
 
 use super::{
-    answer, auth,
+    answer::Asked,
+    auth,
     body::{self, BodyFault, Encoding},
     context::{Completion, Session},
     error::Problem,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     config::ProxySurface,
     engine::{Plan, Profile, Show},
-    snapshot::Snapshot,
+    snapshot::{Grant, Snapshot},
 };
 
 const SURFACE: Surface = Surface::Proxy;
@@ -92,7 +93,9 @@ pub(super) async fn definitions(
             }
             let grant = auth::backend(snapshot, token)?;
             let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
-            Ok(answer::respond_with(request, SURFACE, definitions))
+            let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
+            let asked = Asked { request, surface: SURFACE, body: &[], edition, counters };
+            Ok(asked.respond_with(definitions))
         })
         .await
 }
@@ -129,7 +132,7 @@ fn decide(
             Vec::new()
         }
     };
-    let (plan, environment) = allowed?;
+    let (plan, grant) = allowed?;
     // HEAD's query is validated, but evaluated with nothing (unleash-proxy.md 1.3).
     if *request.method() == Method::HEAD {
         writer = context.start(plan, now_millis(), draws.next());
@@ -137,9 +140,12 @@ fn decide(
     let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
     let trust = &worker.surfaces.trust_proxy;
     Completion { request, trust, draws, text }.proxy(&mut writer, surface, session);
+    let body = if *request.method() == Method::POST { body } else { &[] };
+    let (edition, counters) = (grant.edition.as_ref(), &*worker.counters);
+    let asked = Asked { request, surface: SURFACE, body, edition, counters };
     if names.is_empty() {
         let answer = plan.evaluate_all(context, scratch, show);
-        return Ok(answer::respond(request, SURFACE, &answer, body_bytes));
+        return Ok(asked.respond(&answer, body_bytes));
     }
     let answer = plan.evaluate_named(context, scratch, &names);
     // A name may come again and again, and its flag may have a payload of any size.
@@ -147,20 +153,20 @@ fn decide(
         return Err(Problem::AnswerTooLarge { limit: NAMED_ANSWER });
     }
     // Its size says nothing about the next list's.
-    let response = answer::respond(request, SURFACE, &answer, &mut 0);
+    let response = asked.respond(&answer, &mut 0);
     if worker.usage.is_on() {
-        worker.usage.evaluated(environment, answer.named());
+        worker.usage.evaluated(&grant.scope.environment, answer.named());
     }
     Ok(response)
 }
 
-/// The plan to answer from, and the environment it is of, once nothing but a bad request can stop it.
+/// The plan to answer from, and the grant it is of, once nothing but a bad request can stop it.
 fn allow<'s>(
     surface: &ProxySurface,
     snapshot: &'s Snapshot,
     token: Option<&str>,
     show: Show,
-) -> Result<(&'s Plan, &'s str), Problem> {
+) -> Result<(&'s Plan, &'s Grant), Problem> {
     if !snapshot.ready {
         return Err(Problem::NotReady);
     }
@@ -169,5 +175,5 @@ fn allow<'s>(
     if show == Show::All && !surface.all_endpoint {
         return Err(Problem::AllDisabled);
     }
-    Ok((plan, &grant.scope.environment))
+    Ok((plan, grant))
 }

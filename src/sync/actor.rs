@@ -3,22 +3,25 @@
 //! Everything here happens on one thread, and only waits at `upstream::Client`'s futures; what
 //! comes of them is taken in by a method of the actor, one at a time.
 
+mod behind;
 mod bootstrap;
 mod tokens;
 
 use std::{
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use ahash::AHashSet;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     PollNow,
     admission::{self, DenialsWriter, MAX_WAITING, Queue},
     catalog::Catalog,
+    chase::Chase,
     guard::{guarded, guarded_future},
     machine::{Machine, Policy},
     source::{Outcome, Source},
@@ -61,6 +64,10 @@ pub(super) struct SyncActor {
     catalog: Catalog,
     sources: Vec<Source>,
     startup: Vec<Startup>,
+    chase: Chase,
+    catching_up: Option<actix::SpawnHandle>,
+    /// Rung by the workers when a client has newer flags.
+    bell: Arc<Notify>,
     validation: Validation,
     denials: DenialsWriter,
     queue: Queue,
@@ -142,6 +149,9 @@ impl SyncActor {
             catalog,
             sources: Vec::new(),
             startup: Vec::new(),
+            chase: Chase::default(),
+            catching_up: None,
+            bell: Arc::default(),
             validation,
             denials,
             queue: Queue::default(),
@@ -171,7 +181,8 @@ impl SyncActor {
 
     fn add_source(&mut self, token: Token, scope: Scope) -> usize {
         let part = self.catalog.expect_part(&scope.environment);
-        self.sources.push(Source::new((token, scope), part, self.settings.policy));
+        let claims = self.catalog.hear_claims(part, &self.bell);
+        self.sources.push(Source::new((token, scope), (part, claims), self.settings.policy));
         self.sources.len() - 1
     }
 
@@ -212,6 +223,9 @@ impl SyncActor {
         if step.published && first {
             self.register(at, 1, ctx);
         }
+        self.settle(at);
+        // A claim may have waited for this poll's end.
+        self.catch_up(ctx);
     }
 
     /// Tells upstream that we run: at leisure, a few times, and no harm if it does not hear.
@@ -273,6 +287,7 @@ impl Actor for SyncActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // INVARIANT: as many as may wait; whoever finds it full is turned away by `Handle`.
         ctx.set_mailbox_capacity(MAX_WAITING);
+        self.listen(ctx);
         match self.settings.access.clone() {
             Access::Keys { upstream_token, .. } => {
                 self.validation.tried = true;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
+use tokio::sync::Notify;
 
 use super::{
     figures::{Figures, Published},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Warning},
-    snapshot::{Definitions, Grant, Publisher},
+    snapshot::{Claims, Definitions, Edition, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
 };
@@ -51,6 +52,8 @@ pub(super) struct Catalog {
     grants: AHashMap<Box<str>, (Kind, Scope)>,
     /// What was logged of the payloads that are current, by environment.
     warned: AHashMap<Box<str>, AHashSet<Warning>>,
+    /// Of each environment that upstream can be asked for again.
+    claims: AHashMap<Box<str>, Arc<Claims>>,
     /// Whether every source that will be needed is in `parts`.
     complete: bool,
     /// INVARIANT: once true, never false again.
@@ -102,6 +105,7 @@ impl Catalog {
             definitions: AHashMap::new(),
             grants: AHashMap::new(),
             warned: AHashMap::new(),
+            claims: AHashMap::new(),
             complete: false,
             ready: false,
             figures: Arc::default(),
@@ -118,6 +122,14 @@ impl Catalog {
         let environment = self.realm(environment).into();
         self.parts.push(Part { environment, delivered: None });
         PartId(self.parts.len() - 1)
+    }
+
+    /// What clients claim of `part`'s environment, shared by all its parts. From now on tags of its
+    /// answers carry a revision. `bell` is rung when upstream is to be asked because of a claim.
+    pub(super) fn hear_claims(&mut self, part: PartId, bell: &Arc<Notify>) -> Arc<Claims> {
+        let environment = self.parts.get(part.0).map(|part| part.environment.clone());
+        let claims = self.claims.entry(environment.unwrap_or_default());
+        Arc::clone(claims.or_insert_with(|| Arc::new(Claims::new(Arc::clone(bell)))))
     }
 
     /// Says whether every source that will be needed was announced.
@@ -217,16 +229,21 @@ impl Catalog {
     pub(super) fn publish(&mut self) {
         let was_ready = self.ready;
         self.ready |= self.complete && self.parts.iter().all(|part| part.delivered.is_some());
-        let grants = self.grants.iter().map(|(token, (kind, scope))| {
-            let plan = self.plans.get(scope).cloned();
-            let definitions = || {
-                let known = self.definitions.get(self.realm(&scope.environment))?;
-                known.get(&scope.projects).cloned()
-            };
-            let definitions = kind.sees_definitions().then(definitions).flatten();
-            (token.clone(), Grant { kind: *kind, scope: scope.clone(), plan, definitions })
-        });
-        let version = self.publisher.publish(grants.collect(), self.ready);
+        let revisions: AHashMap<&str, u64> = self
+            .claims
+            .keys()
+            .filter_map(|environment| Some((&**environment, self.revision(environment)?)))
+            .collect();
+        let grants = self
+            .grants
+            .iter()
+            .map(|(token, (kind, scope))| (token.clone(), self.open(*kind, scope, &revisions)));
+        let grants = grants.collect();
+        for (environment, claims) in &self.claims {
+            // Before the snapshot: see `Claims::hear`.
+            claims.know(revisions.get(&**environment).copied().unwrap_or_default());
+        }
+        let version = self.publisher.publish(grants, self.ready);
         self.figures.published(Published {
             version,
             ready: self.ready,
@@ -243,8 +260,33 @@ impl Catalog {
         }
     }
 
+    /// What a token of `kind` and `scope` sees now, at these revisions of the environments.
+    fn open(&self, kind: Kind, scope: &Scope, revisions: &AHashMap<&str, u64>) -> Grant {
+        let environment = self.realm(&scope.environment);
+        let plan = self.plans.get(scope).cloned();
+        let definitions = || self.definitions.get(environment)?.get(&scope.projects).cloned();
+        let definitions = kind.sees_definitions().then(definitions).flatten();
+        let edition = || {
+            let (revision, claims) = (revisions.get(environment)?, self.claims.get(environment)?);
+            Some(Edition::new(*revision, scope, Arc::clone(claims)))
+        };
+        Grant { kind, scope: scope.clone(), plan, definitions, edition: edition() }
+    }
+
     fn realm<'a>(&self, environment: &'a str) -> &'a str {
         realm(self.world, environment)
+    }
+
+    /// How far the flags of `environment` are. `None` where a part has no revision, or none came.
+    fn revision(&self, environment: &str) -> Option<u64> {
+        let parts = self.parts.iter().filter(|part| &*part.environment == environment);
+        let delivered = parts.filter_map(|part| part.delivered.as_ref());
+        // The sum, and not the newest: where two tokens' polls come apart, that of the instance
+        // which has both is greater than that of the one which has either.
+        let sum = delivered
+            .map(|it| it.features.revision())
+            .try_fold(0, |sum: u64, revision| Some(sum.saturating_add(revision?)));
+        sum.filter(|&sum| sum > 0)
     }
 
     /// Compiles `environment` as it will be when `part` has `delivered`.

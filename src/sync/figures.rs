@@ -27,6 +27,7 @@ pub(super) struct Figures {
     updated_at: Figure,
     checked_at: Figure,
     fetches: [Figure; FetchOutcome::ALL.len()],
+    extra_polls: Figure,
     version: Figure,
     ready: Figure,
     flags: Figure,
@@ -88,6 +89,11 @@ impl Figures {
         }
     }
 
+    /// Upstream is asked because a client claims to have newer flags.
+    pub(super) fn polled_for_a_claim(&self) {
+        self.extra_polls.add(1);
+    }
+
     /// What is served is still what there is.
     pub(super) fn checked(&self) {
         self.checked_at.set_to_now();
@@ -141,6 +147,12 @@ impl Figures {
             "Requests for flags, by what came of them",
             "outcome",
             fetches.map(|((_, name), figure)| (*name, figure.get())),
+        );
+        page.value(
+            Counter,
+            "offleash_upstream_extra_polls_total",
+            "Polls out of turn, because a client said that it has newer flags",
+            self.extra_polls.get(),
         );
         let gauges = [
             ("offleash_ready", "Whether evaluations work", &self.ready),

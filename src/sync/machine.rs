@@ -134,6 +134,11 @@ impl Machine {
         self.delivered
     }
 
+    /// Whether the last answer was no good, so that nobody asks before the next time to ask.
+    pub(crate) fn backs_off(&self) -> bool {
+        matches!(self.state, State::Retrying(..) | State::Refused(_))
+    }
+
     /// Takes what came of asking at `now`. `dice` is uniform in 0..1 and spreads retries.
     pub(crate) fn step(&mut self, event: Event, now: Duration, dice: f64) -> Step {
         let before = self.state;
@@ -307,6 +312,7 @@ mod tests {
             let (machine, heard) = play(events);
             assert_eq!(heard, said, "{name}");
             assert_eq!(machine.state(), state, "{name}");
+            assert_eq!(machine.backs_off(), state != State::Fresh, "{name}");
             assert_eq!(machine.has_delivered(), events.contains(&Event::Fetched), "{name}");
         }
     }

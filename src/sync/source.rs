@@ -1,6 +1,6 @@
 //! One source: a token that upstream is asked with, and what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::http::header::HeaderValue;
 
@@ -11,6 +11,7 @@ use super::{
     machine::{Event, Machine, Policy, Say, Trouble},
 };
 use crate::{
+    snapshot::Claims,
     token::{Scope, Token},
     upstream::{Fetched, UpstreamError},
 };
@@ -23,8 +24,14 @@ pub(super) struct Source {
     pub(super) machine: Machine,
     /// The next poll, where one is scheduled.
     pub(super) timer: Option<actix::SpawnHandle>,
+    /// What clients claim of the environment.
+    pub(super) claims: Arc<Claims>,
     part: PartId,
     state: Polling,
+    /// The number of the poll that began last, as the claims count them.
+    begun: u64,
+    /// The number of the one that ended last; 0 before.
+    ended: u64,
     /// Of the payload that is being served.
     tag: Option<HeaderValue>,
     hash: Option<u128>,
@@ -90,14 +97,21 @@ impl Failure {
 // === impl Source ===
 
 impl Source {
-    pub(super) fn new((token, scope): (Token, Scope), part: PartId, policy: Policy) -> Self {
+    pub(super) fn new(
+        (token, scope): (Token, Scope),
+        (part, claims): (PartId, Arc<Claims>),
+        policy: Policy,
+    ) -> Self {
         Self {
             token,
             scope,
             machine: Machine::new(policy),
             timer: None,
+            claims,
             part,
             state: Polling::Idle,
+            begun: 0,
+            ended: 0,
             tag: None,
             hash: None,
             flags: 0,
@@ -111,7 +125,22 @@ impl Source {
             return None;
         }
         self.state = Polling::Busy;
+        self.begun = self.claims.begin();
         Some((self.token.clone(), self.tag.clone()))
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.state == Polling::Busy
+    }
+
+    /// Counts as a poll that failed at once: upstream said, or we did, when it is asked again.
+    pub(super) fn forgo(&mut self) {
+        self.ended = self.claims.begin();
+    }
+
+    /// The number of the poll that ended last.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// Takes upstream's answer, publishes what is new in it, and logs a change of state.
@@ -122,6 +151,7 @@ impl Source {
         (now, dice): (Duration, f64),
     ) -> Outcome {
         self.state = Polling::Idle;
+        self.ended = self.begun;
         let answer = match &result {
             Ok(Fetched::Payload { .. }) => FetchOutcome::Payload,
             Ok(Fetched::Unchanged) => FetchOutcome::Unchanged,

@@ -261,7 +261,7 @@ pub(crate) fn plan(features: &Value) -> Arc<Plan> {
 pub(crate) fn grants(plan: &Arc<Plan>) -> impl Iterator<Item = (Box<str>, Grant)> {
     let grant = |token: &str, kind, environment: &str, plan| {
         let scope = Scope { environment: environment.into(), projects: Projects::All };
-        (token.into(), Grant { kind, scope, plan, definitions: None })
+        (token.into(), Grant { kind, scope, plan, definitions: None, edition: None })
     };
     [
         grant(FRONTEND, Kind::Frontend, "development", Some(Arc::clone(plan))),

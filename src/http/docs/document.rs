@@ -200,7 +200,9 @@ fn conditional(operation: OperationBuilder) -> OperationBuilder {
         .required(Required::False)
         .schema(Some(text()))
         .description(Some("The `ETag` of an answer that the caller holds"));
-    let same = Response::new("What the caller holds is still the answer");
+    let same = Response::new(
+        "What the caller holds is still the answer, or newer than what is known here",
+    );
     operation.parameter(tag).response("304", same)
 }
 

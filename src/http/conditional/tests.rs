@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const OUTCOME: u128 = 0xabc;
+const OPAQUE: &str = "\"00000000000000000000000000000abc\"";
+const MARKED: &str = "\"00000000000000000000000000000abc-1f-00000000000000c7\"";
+const MARK: Mark = Mark { revision: 0x1f, context: 0xc7 };
+
+fn headers(lines: &[&str]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(IF_NONE_MATCH, HeaderValue::from_str(line).unwrap());
+    }
+    headers
+}
+
+fn held(mark: Option<Mark>, lines: &[&str]) -> Held {
+    Tag::new(OUTCOME, mark).held_by(&headers(lines))
+}
+
+/// The text of a tag for another answer.
+fn other(revision: u64, context: u64) -> String {
+    let tag = Tag::new(1, Some(Mark { revision, context }));
+    tag.into_header(Surface::Edge).unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_tag_is_recognised_by_its_outcome_weak_strong_listed_and_starred() {
+    for mark in [None, Some(MARK)] {
+        for (line, expected) in [
+            (OPAQUE.to_owned(), Held::This),
+            (MARKED.to_owned(), Held::This),
+            (OPAQUE.replace("abc", "abc-0-ffffffffffffffff"), Held::This),
+            (format!("W/{OPAQUE}"), Held::This),
+            (format!("W/{MARKED}"), Held::This),
+            (format!("\"other\", W/{OPAQUE}"), Held::This),
+            (format!("W/\"a,b\",{OPAQUE} , \"z\""), Held::This),
+            (format!("{}, {MARKED}", other(0x20, 0xc7)), Held::This),
+            (" * ".to_owned(), Held::This),
+            ("\"other\"".to_owned(), Held::Other),
+            ("\"*\"".to_owned(), Held::Other),
+            (OPAQUE.trim_matches('"').to_owned(), Held::Other),
+            (OPAQUE.trim_end_matches('"').to_owned(), Held::Other),
+            (OPAQUE.to_uppercase(), Held::Other),
+            (String::new(), Held::Other),
+        ] {
+            assert_eq!(held(mark, &[&line]), expected, "{line}");
+        }
+    }
+}
+
+#[test]
+fn several_header_lines_are_one_list() {
+    assert_eq!(held(None, &["\"x\"", OPAQUE]), Held::This);
+    assert_eq!(held(None, &[]), Held::Other);
+}
+
+#[test]
+fn a_newer_answer_to_the_same_question_is_recognised() {
+    let newer = |revision| Held::Newer(Tag::new(1, Some(Mark { revision, ..MARK })), revision);
+    let rows: [(&[&str], Held); 8] = [
+        (&[&other(0x20, 0xc7)], newer(0x20)),
+        (&[&format!("W/{}", other(u64::MAX, 0xc7))], newer(u64::MAX)),
+        (&[&format!("{}, {}", other(0x20, 0xc7), other(0x99, 0xc7))], newer(0x99)),
+        (&[&other(0x99, 0xc7), &other(0x20, 0xc7)], newer(0x99)),
+        (&[&other(0x1f, 0xc7)], Held::Other),
+        (&[&other(0x1e, 0xc7)], Held::Other),
+        (&[&other(0x20, 0xc8)], Held::Other),
+        (&["\"00000000000000000000000000000001\""], Held::Other),
+    ];
+    for (lines, expected) in rows {
+        assert_eq!(held(Some(MARK), lines), expected, "{lines:?}");
+        assert_eq!(held(None, lines), Held::Other, "{lines:?}: we know no revision");
+    }
+}
+
+#[test]
+fn what_is_nearly_a_mark_is_none_of_ours() {
+    let outcome = "0".repeat(32);
+    let context = "0".repeat(16);
+    for opaque in [
+        String::new(),
+        outcome[1..].to_owned(),
+        format!("{outcome}0"),
+        format!("{outcome}-"),
+        format!("{outcome}-1"),
+        format!("{outcome}--{context}"),
+        format!("{outcome}-1-"),
+        format!("{outcome}-1-{context}0"),
+        format!("{outcome}-1-{}", &context[1..]),
+        format!("{outcome}-{context}0-{context}"),
+        format!("{outcome}-+1-{context}"),
+        format!("{outcome}-1-{context}-"),
+        format!("{outcome}-A-{context}"),
+    ] {
+        assert_eq!(Tag::parse(opaque.as_bytes()), None, "{opaque}");
+    }
+}
+
+#[test]
+fn the_tag_is_weak_on_the_proxys_surface_and_strong_on_edges() {
+    for (mark, text) in [(None, OPAQUE), (Some(MARK), MARKED)] {
+        let header = |surface| Tag::new(OUTCOME, mark).into_header(surface).unwrap();
+        assert_eq!(header(Surface::Proxy), format!("W/{text}").as_str());
+        assert_eq!(header(Surface::Edge), text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_tag_reads_as_it_is_written(
+        outcome in any::<u128>(),
+        mark in any::<Option<(u64, u64)>>(),
+        shift in 0_u32..64,
+    ) {
+        let mark = mark.map(|(it, context)| Mark { revision: it >> shift, context });
+        let tag = Tag::new(outcome, mark);
+        for surface in [Surface::Proxy, Surface::Edge] {
+            let header = tag.into_header(surface).unwrap();
+            let opaque = Opaques(header.as_bytes()).next().unwrap();
+            prop_assert_eq!(Tag::parse(opaque), Some(tag));
+            prop_assert!(header.len() <= LONGEST);
+        }
+    }
+
+    #[test]
+    fn no_bytes_of_a_caller_end_a_request(
+        bytes in proptest::collection::vec(
+            prop_oneof![Just(b'"'), Just(b'-'), Just(b','), Just(b'0'), any::<u8>()], 0..200),
+        cut in 0_usize..80,
+    ) {
+        let near = [&OPAQUE.as_bytes()[..cut.min(OPAQUE.len())], &bytes].concat();
+        for value in [&bytes, &near] {
+            let Ok(value) = HeaderValue::from_bytes(value) else { continue };
+            let mut headers = HeaderMap::new();
+            headers.append(IF_NONE_MATCH, value);
+            for mark in [None, Some(MARK)] {
+                let _ = Tag::new(OUTCOME, mark).held_by(&headers);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_directive_no_cache_forbids_a_304() {
+    for (value, expected) in [
+        ("no-cache", true),
+        ("max-age=0, no-cache", true),
+        ("max-age=0", false),
+        ("no-cache-please", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+        assert_eq!(forbids_not_modified(&headers), expected, "{value}");
+    }
+}
