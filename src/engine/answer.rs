@@ -27,6 +27,7 @@ pub struct Answer<'a> {
     pub(super) plan: &'a Plan,
     pub(super) picked: &'a [Picked],
     pub(super) form: Form<'a>,
+    pub(super) by_chance: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +77,11 @@ impl Answer<'_> {
             tag = tag.wrapping_add(sum);
         }
         tag
+    }
+
+    /// Whether a random draw had a hand in it: the same question may be answered otherwise.
+    pub fn is_by_chance(&self) -> bool {
+        self.by_chance
     }
 
     /// What [`Answer::render_into`] appends is no longer than this, in bytes.

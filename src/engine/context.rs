@@ -16,6 +16,7 @@ pub(super) const ROOT_FIELDS: [&str; 6] =
     ["userId", "sessionId", "environment", "appName", "remoteAddress", "currentTime"];
 pub(super) const USER_ID: SlotId = SlotId(0);
 pub(super) const SESSION_ID: SlotId = SlotId(1);
+pub(super) const REMOTE_ADDRESS: SlotId = SlotId(4);
 pub(super) const CURRENT_TIME: SlotId = SlotId(5);
 
 /// A context as slots of values. Reused from request to request.

@@ -3,6 +3,8 @@
 //! One pass gives on or off and the variant together, from the same draw. Nothing is allocated once
 //! the caller's [`Scratch`] has grown to the plan's size.
 
+use std::cell::Cell;
+
 use super::{
     answer::{Answer, Form, NOBODY, Picked, Show},
     context::{Context, SESSION_ID, USER_ID},
@@ -41,6 +43,8 @@ pub(super) struct Evaluation<'a, M> {
     plan: &'a Plan,
     pub(super) context: &'a Context,
     memory: M,
+    /// Whether anything was drawn at random.
+    by_chance: Cell<bool>,
 }
 
 /// What an evaluation keeps of what it decided, so that nothing dear is decided twice.
@@ -83,7 +87,8 @@ impl Scratch {
         self.outcomes.resize(plan.parents as usize, UNKNOWN);
         self.picked.clear();
         let memory = Remembering { decided: &mut self.decided, outcomes: &mut self.outcomes };
-        (Evaluation { plan, context, memory }, &mut self.picked)
+        let by_chance = Cell::new(false);
+        (Evaluation { plan, context, memory, by_chance }, &mut self.picked)
     }
 }
 
@@ -104,7 +109,8 @@ impl Plan {
             Show::Enabled => evaluation.list_enabled(picked),
             Show::All => evaluation.list_all(picked),
         }
-        Answer { plan: self, picked, form: Form::List(show) }
+        let by_chance = evaluation.by_chance.get();
+        Answer { plan: self, picked, form: Form::List(show), by_chance }
     }
 
     /// Evaluates exactly `names`, in their order, duplicates kept. A name that no visible flag has
@@ -120,7 +126,8 @@ impl Plan {
             Some(FlagId(number)) => evaluation.pick(number),
             None => Picked { first: 0, end: 0, flag: NOBODY },
         }));
-        Answer { plan: self, picked, form: Form::Named(names) }
+        let by_chance = evaluation.by_chance.get();
+        Answer { plan: self, picked, form: Form::Named(names), by_chance }
     }
 
     /// Evaluates one flag.
@@ -132,7 +139,8 @@ impl Plan {
         scratch: &mut Scratch,
     ) -> Verdict<'_> {
         let memory = Forgetting { lowered: scratch.decided.text() };
-        let code = Evaluation { plan: self, context, memory }.outcome(flag.0);
+        let by_chance = Cell::new(false);
+        let code = Evaluation { plan: self, context, memory, by_chance }.outcome(flag.0);
         let choice = self.choice(flag.0, code);
         Verdict {
             enabled: code != OFF,
@@ -343,6 +351,7 @@ impl<M: Memory> Evaluation<'_, M> {
 
     /// A number from 1 to `total`, the same for the same request and draw.
     fn drawn(&self, draw: u64, total: u32) -> u32 {
+        self.by_chance.set(true);
         // SplitMix64: every draw of a request is a step of its own from the request's seed.
         let mut bits = self
             .context

@@ -4,6 +4,7 @@
 //! slots of context values, conditions on them, strategies as short lists of conditions, outcomes as
 //! fragments of bytes. [`compile()`] makes it, [`super::evaluate`] reads it.
 
+mod basis;
 pub(super) mod compile;
 mod condition;
 mod constraint;
@@ -28,6 +29,7 @@ pub use fragment::Profile;
 pub(super) use lower::{OFF, ON};
 
 use self::{
+    basis::Basis,
     fragment::Fragments,
     index::TextIndex,
     lower::{Choice, Code},
@@ -60,6 +62,7 @@ pub struct Plan {
     pub(super) enabled: Vec<Step>,
     /// How many flags have an outcome that others ask for.
     pub(super) parents: u32,
+    basis: Basis,
     /// What explanations lower again with.
     host: Host,
 }

@@ -24,20 +24,63 @@ use crate::{
 /// A question, as far as its answer's tag depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'r> {
-    pub(super) request: &'r HttpRequest,
-    pub(super) surface: Surface,
-    /// What of the body decides the answer. Empty where nothing of it does.
-    pub(super) body: &'r [u8],
+    request: &'r HttpRequest,
+    surface: Surface,
     /// Of the flags that are asked for.
-    pub(super) edition: Option<&'r Edition>,
-    pub(super) counters: &'r Counters,
+    edition: Option<&'r Edition>,
+    counters: &'r Counters,
+    mark: Option<Mark>,
 }
 
 // === impl Asked ===
 
-impl Asked<'_> {
+impl<'r> Asked<'r> {
+    /// `body` is what of the body decides the answer: empty where nothing of it does.
+    pub(super) fn new(
+        request: &'r HttpRequest,
+        surface: Surface,
+        body: &[u8],
+        edition: Option<&'r Edition>,
+        counters: &'r Counters,
+    ) -> Self {
+        let mark = edition.map(|edition| {
+            // Nothing that another instance, or the same caller the next time, would see or spell
+            // otherwise. The token stands for nothing but its scope.
+            let (path, query) = (request.path(), request.query_string());
+            let parts = [path.as_bytes(), query.as_bytes(), body].into_iter();
+            let context = parts.fold(edition.scope, |sum, part| xxh3_64_with_seed(part, sum));
+            Mark { revision: edition.revision, context, basis: None }
+        });
+        Self { request, surface, edition, counters, mark }
+    }
+
+    /// Says what else the answer will be decided by, as a hash of it.
+    pub(super) fn rest_on(&mut self, basis: u64) {
+        if let Some(mark) = &mut self.mark {
+            mark.basis = Some(xxh3_64_with_seed(&mark.context.to_le_bytes(), basis));
+        }
+    }
+
+    /// Says that the same question may be answered otherwise the next time.
+    pub(super) fn rest_on_chance(&mut self) {
+        if let Some(mark) = &mut self.mark {
+            mark.basis = None;
+        }
+    }
+
+    /// 304 for a caller that holds what it would be answered again, whatever that is. `None`: it
+    /// has to be found out.
+    pub(super) fn repeat(&self) -> Option<HttpResponse> {
+        let basis = self.mark?.basis?;
+        if !self.may_be_not_modified() {
+            return None;
+        }
+        let held = Tag::resting_on(basis, self.request.headers())?;
+        Some(self.sent(HttpResponse::new(StatusCode::NOT_MODIFIED), held))
+    }
+
     /// The answer in the surface's manner. `body_bytes` is a guess at the body's size, and becomes
-    /// the size it had.
+    /// a better one.
     pub(super) fn respond(&self, answer: &Answer<'_>, body_bytes: &mut usize) -> HttpResponse {
         let profile = match self.surface {
             Surface::Proxy => Profile::Proxy,
@@ -46,7 +89,8 @@ impl Asked<'_> {
         self.tagged(answer.tag(profile), || {
             let mut body = Vec::with_capacity(*body_bytes);
             answer.render_into(profile, &mut body);
-            *body_bytes = body.len();
+            // The longest of late: growing costs more than some room to spare.
+            *body_bytes = body.len().max(*body_bytes - *body_bytes / 64);
             Bytes::from(body)
         })
     }
@@ -58,13 +102,13 @@ impl Asked<'_> {
 
     /// `body`'s bytes, unless the caller holds what `outcome` stands for, or something newer.
     fn tagged(&self, outcome: u128, body: impl FnOnce() -> Bytes) -> HttpResponse {
-        let ours = Tag::new(outcome, self.mark());
+        let ours = Tag::new(outcome, self.mark);
         let held = match ours.held_by(self.request.headers()) {
             Held::Other => None,
             Held::This => Some(ours),
             Held::Newer(newer, revision) => self.is_bound_by(revision).then_some(newer),
         };
-        let (mut response, tag) = match held.filter(|_| self.may_be_not_modified()) {
+        let (response, tag) = match held.filter(|_| self.may_be_not_modified()) {
             Some(held) => {
                 if held != ours {
                     self.counters.held_back();
@@ -73,6 +117,11 @@ impl Asked<'_> {
             }
             None => (self.whole(body()), ours),
         };
+        self.sent(response, tag)
+    }
+
+    /// `response` with the headers that every answer has.
+    fn sent(&self, mut response: HttpResponse, tag: Tag) -> HttpResponse {
         let headers = response.headers_mut();
         if self.surface == Surface::Proxy {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=2"));
@@ -91,16 +140,6 @@ impl Asked<'_> {
         };
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
         response
-    }
-
-    /// What the answer is made from: nothing that another instance, or the same caller the next
-    /// time, would see or spell otherwise. The token stands for nothing but its scope.
-    fn mark(&self) -> Option<Mark> {
-        let Edition { revision, scope, .. } = self.edition?;
-        let (path, query) = (self.request.path(), self.request.query_string());
-        let parts = [path.as_bytes(), query.as_bytes(), self.body];
-        let context = parts.into_iter().fold(*scope, |sum, part| xxh3_64_with_seed(part, sum));
-        Some(Mark { revision: *revision, context })
     }
 
     /// Whether a caller that holds flags of `revision`, newer than ours, may keep them for now.

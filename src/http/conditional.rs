@@ -1,25 +1,27 @@
 //! Entity tags and `If-None-Match`.
 //!
 //! ```text
-//!   W/"0123456789abcdef0123456789abcdef-1b2-fedcba9876543210"
-//!      what the answer says             │   └ what was asked, by whom
+//!   W/"0123456789abcdef0123456789abcdef-1b2-fedcba9876543210-0f1e2d3c4b5a6978"
+//!      what the answer says             │   │                └ what it rests on
+//!                                       │   └ what was asked, by whom
 //!                                       └ the revision it was computed from
 //! ```
 //!
-//! All three parts are hexadecimal, and the same on every instance and after every restart.
-//! Whether a caller holds the answer is decided by the first part alone. The other two tell an
-//! instance that it is behind (`docs/adr/0003-a-page-never-goes-back.md`); they are missing where
-//! upstream counts no revisions.
+//! All parts are hexadecimal, and the same on every instance and after every restart. Whether a
+//! caller holds the answer is decided by the first part alone. The next two tell an instance that
+//! it is behind (`docs/adr/0003-a-page-never-goes-back.md`); they are missing where upstream counts
+//! no revisions. The last one tells that the first would be the same again
+//! (`docs/adr/0004-the-same-question-again.md`); it is missing where chance had a hand in it.
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, IF_NONE_MATCH};
 
 use super::route::Surface;
 
-/// Length of the longest weak tag: `W/`, two quotes, 32 digits, two dashes, twice 16 digits.
-const LONGEST: usize = 70;
+/// Length of the longest weak tag: `W/`, two quotes, 32 digits, three dashes, thrice 16 digits.
+const LONGEST: usize = 87;
 /// Digits of an outcome.
 const OUTCOME: usize = 32;
-/// Digits of a hash of what was asked, and the most that a revision has.
+/// Digits of each hash behind it, and the most that a revision has.
 const WORD: usize = 16;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -37,6 +39,9 @@ pub(super) struct Mark {
     pub(super) revision: u64,
     /// A hash of what was asked, and of what the asker may see.
     pub(super) context: u64,
+    /// A hash of all that decided the answer, what was asked among it: who asks again on the same
+    /// basis gets the same. `None` where chance decided.
+    pub(super) basis: Option<u64>,
 }
 
 /// What a caller's `If-None-Match` says of an answer.
@@ -71,15 +76,23 @@ impl Tag {
         let Some(rest) = rest.strip_prefix(b"-") else {
             return rest.is_empty().then_some(Self { outcome, mark: None });
         };
-        let dash = memchr::memchr(b'-', rest)?;
-        let (revision, context) = rest.split_at_checked(dash)?;
-        let context = context.get(1..)?;
-        if revision.len() > WORD || context.len() != WORD {
-            return None;
-        }
-        let revision = u64::try_from(number(revision)?).ok()?;
-        let context = u64::try_from(number(context)?).ok()?;
-        Some(Self { outcome, mark: Some(Mark { revision, context }) })
+        let (revision, rest) = rest.split_at_checked(memchr::memchr(b'-', rest)?)?;
+        let (context, rest) = rest.get(1..)?.split_at_checked(WORD)?;
+        let basis = match rest {
+            [] => None,
+            [b'-', basis @ ..] if basis.len() == WORD => Some(word(basis)?),
+            _ => return None,
+        };
+        let (revision, context) = (word(revision)?, word(context)?);
+        Some(Self { outcome, mark: Some(Mark { revision, context, basis }) })
+    }
+
+    /// The first tag among the caller's `If-None-Match` headers that rests on `basis`: the answer
+    /// would be that one again.
+    pub(super) fn resting_on(basis: u64, headers: &HeaderMap) -> Option<Self> {
+        let lines = headers.get_all(IF_NONE_MATCH);
+        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()).filter_map(Self::parse));
+        held.find(|tag| tag.mark.is_some_and(|mark| mark.basis == Some(basis)))
     }
 
     /// What the caller holds, by its `If-None-Match` headers.
@@ -127,6 +140,10 @@ impl Tag {
             text.push_number(mark.revision.into(), digits.max(1) as usize);
             text.push(b"-");
             text.push_number(mark.context.into(), WORD);
+            if let Some(basis) = mark.basis {
+                text.push(b"-");
+                text.push_number(basis.into(), WORD);
+            }
         }
         text.push(b"\"");
         HeaderValue::from_bytes(text.bytes.get(..text.len)?).ok()
@@ -185,6 +202,14 @@ fn number(digits: &[u8]) -> Option<u128> {
         };
         Some(number << 4 | u128::from(value))
     })
+}
+
+/// As [`number`], of at most 16 digits.
+fn word(digits: &[u8]) -> Option<u64> {
+    if digits.len() > WORD {
+        return None;
+    }
+    u64::try_from(number(digits)?).ok()
 }
 
 /// Whether the caller wants a whole answer whatever it holds (unleash-proxy.md 1.14).

@@ -1,14 +1,19 @@
 //! The rules by which a surface fills a context, whichever way its entries came.
 
-use std::fmt::{self, Write as _};
+use std::{fmt::Write as _, net::IpAddr};
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, NaiveDateTime};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{address, route::Surface, worker::Draws};
+use super::{
+    address::{self, Address},
+    route::Surface,
+    worker::Draws,
+};
 use crate::{
     config::{ProxySurface, TrustProxy},
-    engine::{ContextWriter, is_time},
+    engine::{ContextWriter, Plan, is_time},
 };
 
 /// A name both predecessors declare, in the order in which the Proxy's schema does.
@@ -172,30 +177,53 @@ fn javascript_time(text: &str) -> Option<i64> {
 // === impl Completion ===
 
 impl Completion<'_> {
-    /// Adds what the Proxy adds to a context after its entries (unleash-proxy.md 1.9).
+    /// A hash of all that decides an answer beside what the caller wrote: the plan, the time where
+    /// `plan` has dates, the caller's address where it reads that, and `settings`.
+    ///
+    /// `now_millis` is Unix time.
+    pub(super) fn basis(
+        &self,
+        surface: Surface,
+        plan: &Plan,
+        now_millis: i64,
+        settings: &[&str],
+    ) -> u64 {
+        let basis = plan.basis(now_millis);
+        let basis =
+            settings.iter().fold(basis, |sum, text| xxh3_64_with_seed(text.as_bytes(), sum));
+        let reads_address = plan.reads_address();
+        match reads_address.then(|| client(self.request, self.trust, surface)).flatten() {
+            Some(Address::Ip(IpAddr::V4(ip))) => xxh3_64_with_seed(&ip.octets(), basis),
+            Some(Address::Ip(IpAddr::V6(ip))) => xxh3_64_with_seed(&ip.octets(), basis),
+            Some(Address::Text(text)) => xxh3_64_with_seed(text.as_bytes(), basis),
+            None => basis,
+        }
+    }
+
+    /// Adds what the Proxy adds to a context after its entries (unleash-proxy.md 1.9). Returns
+    /// whether a flag of `plan` may be decided by what was drawn.
     pub(super) fn proxy(
         mut self,
+        plan: &Plan,
         context: &mut ContextWriter<'_>,
         surface: &ProxySurface,
         session: Session,
-    ) {
+    ) -> bool {
         match &surface.environment {
             Some(environment) => context.force("environment", environment),
             None => context.fill("environment", "default"),
         }
         context.fill("appName", &surface.app_name);
         self.fill_address(context, Surface::Proxy);
-        if session == Session::Drawn {
-            self.fill_session(context);
-        }
+        let is_drawn = session == Session::Drawn && self.fill_session(context);
+        is_drawn && (plan.reads_session() || !context.identifies("userId"))
     }
 
     /// Adds what Edge's surfaces add (unleash-edge.md 1.2, and evaluation.md 2.4 for the session).
-    pub(super) fn edge(mut self, context: &mut ContextWriter<'_>) {
+    /// Returns whether a flag may be decided by what was drawn.
+    pub(super) fn edge(mut self, context: &mut ContextWriter<'_>) -> bool {
         self.fill_address(context, Surface::Edge);
-        if !context.identifies("userId") {
-            self.fill_session(context);
-        }
+        !context.identifies("userId") && self.fill_session(context)
     }
 
     fn fill_address(&mut self, context: &mut ContextWriter<'_>, surface: Surface) {
@@ -204,29 +232,36 @@ impl Completion<'_> {
         if !context.wants(NAME) || context.has(NAME) {
             return;
         }
-        let peer = self.request.peer_addr();
-        if let Some(client) = address::client(peer, self.request.headers(), self.trust, surface) {
-            self.fill(context, NAME, client);
+        let (request, trust) = (self.request, self.trust);
+        if let Some(client) = client(request, trust, surface) {
+            self.text.clear();
+            if write!(self.text, "{client}").is_ok() {
+                context.fill(NAME, self.text);
+            }
         }
     }
 
-    fn fill_session(&mut self, context: &mut ContextWriter<'_>) {
+    /// Draws a session where there is none, and returns whether it did.
+    fn fill_session(&mut self, context: &mut ContextWriter<'_>) -> bool {
         const NAME: &str = "sessionId";
         // An empty session is none, and the drawn one takes its place.
-        if context.wants(NAME) && !context.identifies(NAME) {
+        let is_missing = context.wants(NAME) && !context.identifies(NAME);
+        if is_missing {
             self.text.clear();
             if write!(self.text, "{}", self.draws.next()).is_ok() {
                 context.force(NAME, self.text);
             }
         }
+        is_missing
     }
+}
 
-    fn fill(&mut self, context: &mut ContextWriter<'_>, name: &str, value: impl fmt::Display) {
-        self.text.clear();
-        if write!(self.text, "{value}").is_ok() {
-            context.fill(name, self.text);
-        }
-    }
+fn client<'r>(
+    request: &'r HttpRequest,
+    trust: &TrustProxy,
+    surface: Surface,
+) -> Option<Address<'r>> {
+    address::client(request.peer_addr(), request.headers(), trust, surface)
 }
 
 #[cfg(test)]

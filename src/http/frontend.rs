@@ -42,20 +42,30 @@ fn decide(
     let Desk { reader, context, scratch, draws, buffers, text, body_bytes, .. } = &mut *desk;
     let grant = auth::frontend(reader.current(), token)?;
     let plan = grant.plan.as_deref().ok_or(Problem::NoFlags)?;
-    let mut writer = context.start(plan, now_millis(), draws.next());
-    let mut read: &[u8] = &[];
-    if *request.method() == Method::POST {
-        read = admit_body(request, body)?;
+    let is_post = *request.method() == Method::POST;
+    let read: &[u8] = if is_post { admit_body(request, body)? } else { &[] };
+    let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
+    let mut asked = Asked::new(request, SURFACE, read, edition, counters);
+    let now = now_millis();
+    let seed = draws.next();
+    let trust = &worker.surfaces.trust_proxy;
+    let completion = Completion { request, trust, draws, text };
+    asked.rest_on(completion.basis(SURFACE, plan, now, &[]));
+    if let Some(response) = asked.repeat() {
+        return Ok(response);
+    }
+    let mut writer = context.start(plan, now, seed);
+    if is_post {
         json::read_edge(read, &mut writer)?;
     } else {
         query::read(request.query_string(), SURFACE, &mut writer, buffers)
             .map_err(Problem::Query)?;
     }
-    let trust = &worker.surfaces.trust_proxy;
-    Completion { request, trust, draws, text }.edge(&mut writer);
+    let is_drawn = completion.edge(&mut writer);
     let answer = plan.evaluate_all(context, scratch, show);
-    let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
-    let asked = Asked { request, surface: SURFACE, body: read, edition, counters };
+    if answer.is_by_chance() || is_drawn {
+        asked.rest_on_chance();
+    }
     Ok(asked.respond(&answer, body_bytes))
 }
 

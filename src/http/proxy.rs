@@ -94,7 +94,7 @@ pub(super) async fn definitions(
             let grant = auth::backend(snapshot, token)?;
             let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
             let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
-            let asked = Asked { request, surface: SURFACE, body: &[], edition, counters };
+            let asked = Asked::new(request, SURFACE, &[], edition, counters);
             Ok(asked.respond_with(definitions))
         })
         .await
@@ -119,11 +119,28 @@ fn decide(
     let mut desk = worker.desk.borrow_mut();
     let Desk { reader, context, scratch, draws, buffers, text, body_bytes, empty } = &mut *desk;
     let surface = &worker.surfaces.proxy;
-    let allowed = allow(surface, reader.current(), token, show);
-    // A bad request is refused as one even where nobody may ask, so it is read in any case.
-    let plan = allowed.as_ref().map_or(&*empty, |(plan, _)| *plan);
+    let (now, seed) = (now_millis(), draws.next());
+    let trust = &worker.surfaces.trust_proxy;
+    let completion = Completion { request, trust, draws, text };
+    let allowed = allow(surface, reader.current(), token, show).map(|(plan, grant)| {
+        let read = if *request.method() == Method::POST { body } else { &[] };
+        let (edition, counters) = (grant.edition.as_ref(), &*worker.counters);
+        let mut asked = Asked::new(request, SURFACE, read, edition, counters);
+        // HEAD's question is spelled as GET's, and answered otherwise.
+        if *request.method() == Method::GET {
+            let environment = surface.environment.as_deref().unwrap_or_default();
+            let settings = [environment, &surface.app_name];
+            asked.rest_on(completion.basis(SURFACE, plan, now, &settings));
+        }
+        (plan, grant, asked)
+    });
+    if let Some(response) = allowed.as_ref().ok().and_then(|(.., asked)| asked.repeat()) {
+        return Ok(response);
+    }
 
-    let mut writer = context.start(plan, now_millis(), draws.next());
+    // A bad request is refused as one even where nobody may ask, so it is read in any case.
+    let plan = allowed.as_ref().map_or(&*empty, |(plan, ..)| *plan);
+    let mut writer = context.start(plan, now, seed);
     let names = match *request.method() {
         Method::POST => json::read_proxy(body, &mut writer)?,
         _ => {
@@ -132,19 +149,18 @@ fn decide(
             Vec::new()
         }
     };
-    let (plan, grant) = allowed?;
+    let (plan, grant, mut asked) = allowed?;
     // HEAD's query is validated, but evaluated with nothing (unleash-proxy.md 1.3).
     if *request.method() == Method::HEAD {
-        writer = context.start(plan, now_millis(), draws.next());
+        writer = context.start(plan, now, seed);
     }
     let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
-    let trust = &worker.surfaces.trust_proxy;
-    Completion { request, trust, draws, text }.proxy(&mut writer, surface, session);
-    let body = if *request.method() == Method::POST { body } else { &[] };
-    let (edition, counters) = (grant.edition.as_ref(), &*worker.counters);
-    let asked = Asked { request, surface: SURFACE, body, edition, counters };
+    let is_drawn = completion.proxy(plan, &mut writer, surface, session);
     if names.is_empty() {
         let answer = plan.evaluate_all(context, scratch, show);
+        if answer.is_by_chance() || is_drawn {
+            asked.rest_on_chance();
+        }
         return Ok(asked.respond(&answer, body_bytes));
     }
     let answer = plan.evaluate_named(context, scratch, &names);

@@ -57,7 +57,7 @@ pub(super) struct Desk {
     pub(super) draws: Draws,
     pub(super) buffers: Buffers,
     pub(super) text: String,
-    /// Size of the last body, a good guess at the next one's.
+    /// Room that the next body is likely to fill.
     pub(super) body_bytes: usize,
     /// A plan that asks for nothing, to validate requests against which have no other.
     pub(super) empty: Plan,

@@ -6,6 +6,7 @@ use ahash::AHashMap;
 
 use super::{
     Host, Plan, Projects,
+    basis::Basis,
     definition::Patterns,
     link::{Linker, Unit},
     lower::{Lowered, lower},
@@ -79,6 +80,7 @@ impl Compiler {
         let hidden = hidden.len();
         let visible = units.len() - hidden;
         let mut plan = Linker::new(&units, visible, &mut self.values).link();
+        plan.basis = Basis::of(&plan, (&units, visible), features, &self.host);
         plan.host = self.host.clone();
         (plan, warnings)
     }

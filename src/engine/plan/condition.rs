@@ -120,6 +120,26 @@ impl Conditions {
         self.homes.len()
     }
 
+    /// Whether any condition is on the value of `slot`.
+    pub(super) fn read(&self, slot: SlotId) -> bool {
+        self.groups.iter().any(|group| group.slot == slot)
+    }
+
+    /// The points in time that `currentTime` is compared with, sorted.
+    pub(super) fn turns(&self) -> Box<[Instant]> {
+        let dates = self.groups.iter().filter(|group| group.slot == CURRENT_TIME);
+        let mut turns: Vec<Instant> = dates
+            .filter_map(|group| match &group.form {
+                Form::Dates(dates) => Some(dates),
+                _ => None,
+            })
+            .flat_map(|dates| dates.iter().map(|(_, instant)| *instant))
+            .collect();
+        turns.sort_unstable();
+        turns.dedup();
+        turns.into()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|group| group.form.bytes()).sum();
         4 * self.homes.capacity() + size_of::<Group>() * self.groups.capacity() + groups

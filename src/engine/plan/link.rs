@@ -8,6 +8,7 @@ use ahash::AHashMap;
 use super::{
     Dependency, Draw, Flag, Host, Key, Kind, OFF, ON, Outcome, Override, Pick, Plan, SlotId, Slots,
     Step, Strategy, Test, Wanted,
+    basis::Basis,
     condition::Conditions,
     definition::Definition,
     fragment::Fragments,
@@ -78,6 +79,7 @@ impl<'a> Linker<'a> {
             fragments: Fragments::default(),
             enabled: Vec::new(),
             parents: 0,
+            basis: Basis::default(),
             host: Host::default(),
         };
         let numbers = features.iter().map(|(feature, _)| &*feature.name).zip(0..).collect();

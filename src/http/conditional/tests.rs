@@ -5,7 +5,7 @@ use super::*;
 const OUTCOME: u128 = 0xabc;
 const OPAQUE: &str = "\"00000000000000000000000000000abc\"";
 const MARKED: &str = "\"00000000000000000000000000000abc-1f-00000000000000c7\"";
-const MARK: Mark = Mark { revision: 0x1f, context: 0xc7 };
+const MARK: Mark = Mark { revision: 0x1f, context: 0xc7, basis: None };
 
 fn headers(lines: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -21,7 +21,7 @@ fn held(mark: Option<Mark>, lines: &[&str]) -> Held {
 
 /// The text of a tag for another answer.
 fn other(revision: u64, context: u64) -> String {
-    let tag = Tag::new(1, Some(Mark { revision, context }));
+    let tag = Tag::new(1, Some(Mark { revision, context, basis: None }));
     tag.into_header(Surface::Edge).unwrap().to_str().unwrap().to_owned()
 }
 
@@ -76,6 +76,26 @@ fn a_newer_answer_to_the_same_question_is_recognised() {
 }
 
 #[test]
+fn an_answer_that_rests_on_the_same_is_recognised_whatever_it_says() {
+    let text = |outcome, basis| {
+        let tag = Tag::new(outcome, Some(Mark { basis, ..MARK }));
+        tag.into_header(Surface::Proxy).unwrap().to_str().unwrap().to_owned()
+    };
+    let rows: [(String, Option<u128>); 6] = [
+        (text(1, Some(7)), Some(1)),
+        (format!("{}, {}", text(1, Some(8)), text(2, Some(7))), Some(2)),
+        (text(1, Some(8)), None),
+        (text(1, None), None),
+        (OPAQUE.to_owned(), None),
+        ("*".to_owned(), None),
+    ];
+    for (line, expected) in rows {
+        let held = Tag::resting_on(7, &headers(&[&line]));
+        assert_eq!(held.map(|tag| tag.outcome), expected, "{line}");
+    }
+}
+
+#[test]
 fn what_is_nearly_a_mark_is_none_of_ours() {
     let outcome = "0".repeat(32);
     let context = "0".repeat(16);
@@ -93,6 +113,10 @@ fn what_is_nearly_a_mark_is_none_of_ours() {
         format!("{outcome}-+1-{context}"),
         format!("{outcome}-1-{context}-"),
         format!("{outcome}-A-{context}"),
+        format!("{outcome}-1-{context}{context}"),
+        format!("{outcome}-1-{context}-{}", &context[1..]),
+        format!("{outcome}-1-{context}-{context}0"),
+        format!("{outcome}-1-{context}-{context}-"),
     ] {
         assert_eq!(Tag::parse(opaque.as_bytes()), None, "{opaque}");
     }
@@ -100,7 +124,9 @@ fn what_is_nearly_a_mark_is_none_of_ours() {
 
 #[test]
 fn the_tag_is_weak_on_the_proxys_surface_and_strong_on_edges() {
-    for (mark, text) in [(None, OPAQUE), (Some(MARK), MARKED)] {
+    let rested = MARKED.replace("c7\"", "c7-00000000000000ba\"");
+    let resting = Mark { basis: Some(0xba), ..MARK };
+    for (mark, text) in [(None, OPAQUE), (Some(MARK), MARKED), (Some(resting), &rested)] {
         let header = |surface| Tag::new(OUTCOME, mark).into_header(surface).unwrap();
         assert_eq!(header(Surface::Proxy), format!("W/{text}").as_str());
         assert_eq!(header(Surface::Edge), text);
@@ -111,10 +137,10 @@ proptest! {
     #[test]
     fn a_tag_reads_as_it_is_written(
         outcome in any::<u128>(),
-        mark in any::<Option<(u64, u64)>>(),
+        mark in any::<Option<(u64, u64, Option<u64>)>>(),
         shift in 0_u32..64,
     ) {
-        let mark = mark.map(|(it, context)| Mark { revision: it >> shift, context });
+        let mark = mark.map(|(it, context, basis)| Mark { revision: it >> shift, context, basis });
         let tag = Tag::new(outcome, mark);
         for surface in [Surface::Proxy, Surface::Edge] {
             let header = tag.into_header(surface).unwrap();
@@ -137,6 +163,7 @@ proptest! {
             headers.append(IF_NONE_MATCH, value);
             for mark in [None, Some(MARK)] {
                 let _ = Tag::new(OUTCOME, mark).held_by(&headers);
+                let _ = Tag::resting_on(0, &headers);
             }
         }
     }
