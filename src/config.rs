@@ -16,6 +16,10 @@ mod values;
 pub use outbound::{Outbound, OutboundProxy, Proxies, Tls, Verification};
 pub(crate) use values::is_within;
 
+/// How long a stopping process answers on every connection at least, so that each client that is
+/// busy hears `Connection: close` before its connection is closed.
+const ANNOUNCE_FOR: Duration = Duration::from_millis(500);
+
 /// Reads a variable: its value, or `None` where it is not set.
 ///
 /// The process passes its environment; tests pass a table.
@@ -43,8 +47,12 @@ pub struct Server {
     pub port: u16,
     pub workers: usize,
     pub keep_alive: Duration,
-    /// How long accepted requests may take to finish after a stop was asked for.
+    /// How long a stop may take from the signal to the end of the process: the grace, the requests
+    /// under way and the last usage report.
     pub stop_within: Duration,
+    /// How long a stopping process is not ready and answers as before, so that a balancer notices
+    /// before connections are refused. Shorter than `stop_within`.
+    pub stop_grace: Duration,
 }
 
 /// How the HTTP surfaces behave.
@@ -252,6 +260,20 @@ pub struct Resolved {
 /// Everything that is wrong with a configuration, at once. Names settings, never secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<String>);
+
+// === impl Server ===
+
+impl Server {
+    /// How long a stopping process goes on taking connections.
+    pub fn announce_for(&self) -> Duration {
+        self.stop_grace.max(ANNOUNCE_FOR).min(self.stop_within)
+    }
+
+    /// How long a stop may take once it takes no more connections.
+    pub fn finish_within(&self) -> Duration {
+        self.stop_within.saturating_sub(self.announce_for())
+    }
+}
 
 // === impl Source ===
 

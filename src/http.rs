@@ -21,6 +21,7 @@ mod fixture;
 mod frontend;
 mod invalid;
 mod json;
+mod listen;
 mod proxy;
 mod query;
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod worker;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     rc::Rc,
     sync::{
         Arc,
@@ -53,6 +54,7 @@ use self::{
     counters::{Board, Class, Refusal},
     docs::Doc,
     error::Problem,
+    listen::Doors,
     route::{Miss, Route, Surface},
     worker::Worker,
 };
@@ -65,12 +67,21 @@ use crate::{
 
 /// A request's head has to arrive within this.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// Connections the system holds until a worker takes them.
-const BACKLOG: i32 = 2048;
-
-/// Whether every connection is to end with its next answer. Clones share it.
+/// Whoever stops the server keeps the time, in less than the whole seconds that the server knows.
+const LONGER_THAN_ANY_STOP_SECONDS: u64 = 24 * 60 * 60;
+/// Whether the process is about to stop: it is ready no more, and every connection is to end with
+/// its next answer. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<AtomicBool>);
+
+/// What is known of a server that [`serve`] started, besides the server itself.
+#[derive(Debug)]
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    doors: Doors,
+    board: Board,
+}
 
 /// What actix-web makes workers of.
 pub trait Application:
@@ -100,8 +111,9 @@ impl<T> Application for T where
 // === impl Closing ===
 
 impl Closing {
-    /// Announces `Connection: close` in every answer from now on, so that no client counts on a
-    /// connection that a stopping server is about to close.
+    /// From now on readiness is denied, so that balancers look for others, and every answer says
+    /// `Connection: close`, so that no client counts on a connection that is about to be closed.
+    /// Everything else is answered as before.
     pub fn announce(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -109,6 +121,23 @@ impl Closing {
     // Relaxed: nothing is ordered by it, and an answer too late to see it is one before.
     fn is_announced(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Takes no more connections, and keeps those that wait already: a worker takes them yet.
+    ///
+    /// Where the system cannot do that, as anything but Linux, connections are taken until the
+    /// server is stopped, and the last of them may be reset.
+    pub fn shut_doors(&mut self) {
+        self.doors.shut();
+    }
+
+    /// How many requests are being answered.
+    pub fn under_way(&self) -> u64 {
+        self.board.under_way()
     }
 }
 
@@ -124,34 +153,30 @@ pub struct Ties {
     pub registry: Registry,
 }
 
-/// Listens and serves. Returns the server, to be awaited and stopped by its handle, and the address
-/// it listens on.
+/// Listens and serves. Returns the server, to be awaited and stopped by its handle, and what is
+/// known of it.
 ///
-/// The server handles no signals: whoever started it announces the stop by [`Ties::closing`], and
-/// then stops it.
+/// The server handles no signals: whoever started it announces the stop by [`Ties::closing`], shuts
+/// the doors, and then stops it. A graceful stop ends when the last connection does: whoever has
+/// less time drops the server.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened on, or a setting cannot be sent in a header.
-pub fn serve(
-    config: &Config,
-    subscriber: Subscriber,
-    ties: Ties,
-) -> io::Result<(Server, SocketAddr)> {
+pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<(Server, Serving)> {
     let server = &config.server;
     let surfaces = Arc::new(config.surfaces.clone());
     // The factory below cannot fail, so that what may is tried here once.
     drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
-    let listener = listen(server.interface, server.port)?;
+    let listener = listen::everywhere_or(server.interface, server.port)?;
     let address = listener.local_addr()?;
     let for_metrics = listen_for_metrics(server.interface, surfaces.metrics)?;
     let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
-    // Whole seconds are all that the server knows.
-    let drain_within = server.stop_within.saturating_sub(ties.usage.flush_within());
-    let drain_seconds = drain_within.as_secs() + u64::from(drain_within.subsec_nanos() > 0);
+    let doors = Doors::of([Some(&listener), for_metrics.as_ref()].into_iter().flatten())?;
     let board = Board::default();
     let counted = board.clone();
     ties.registry.join(move |page| counted.describe(page));
+    let serving = Serving { address, doors, board: board.clone() };
     let mut running = HttpServer::new(move || {
         let worker = Worker::new(Arc::clone(&surfaces), &subscriber, &ties, board.seat()).ok();
         if let Some(worker) = &worker {
@@ -164,7 +189,7 @@ pub fn serve(
     .keep_alive(server.keep_alive)
     .client_request_timeout(HEAD_WITHIN)
     .tcp_nodelay(true)
-    .shutdown_timeout(drain_seconds)
+    .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
     .disable_signals()
     .listen(listener)?;
     if let Some(listener) = for_metrics {
@@ -173,7 +198,7 @@ pub fn serve(
     if let Some(addr) = metrics_at {
         tracing::info!(target: START, %addr, "listening for Prometheus");
     }
-    Ok((running.run(), address))
+    Ok((running.run(), serving))
 }
 
 /// What [`serve`] runs on each worker, without a socket: for who measures requests alone.
@@ -219,7 +244,7 @@ fn listen_for_metrics(
     exposure: Exposure,
 ) -> io::Result<Option<TcpListener>> {
     let Exposure::Port(port) = exposure else { return Ok(None) };
-    let listening = listen(interface, port).map_err(|err| {
+    let listening = listen::everywhere_or(interface, port).map_err(|err| {
         io::Error::new(err.kind(), format!("the port for Prometheus, {port}: {err}"))
     });
     listening.map(Some)
@@ -248,6 +273,7 @@ fn handle_metrics(worker: &Worker, request: &HttpRequest) -> HttpResponse {
 
 /// Answers one request, whatever it is.
 async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
+    let _under_way = worker.counters.begin();
     let body = body::read(request.head(), payload, worker.surfaces.body_limit).await;
     let is_unread = body.is_err() || body::is_endless(request.head());
     let doc = Doc::find(request.method(), request.path(), &worker.surfaces);
@@ -320,29 +346,4 @@ fn refuse(
     // Not the problem itself: it may tell of the caller's context.
     tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");
     response
-}
-
-/// By default every address, IPv6 and IPv4; IPv4 alone where the system has no IPv6.
-fn listen(interface: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    let Some(interface) = interface else {
-        return match open(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
-            Err(err) if err.kind() == io::ErrorKind::AddrInUse => Err(err),
-            Err(_) => open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-            Ok(listener) => Ok(listener),
-        };
-    };
-    open(SocketAddr::new(interface, port))
-}
-
-// By hand, because whether `[::]` takes IPv4 too is the system's setting elsewhere.
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -34,22 +34,22 @@ use tracing::{info, warn};
 use config::Config;
 use telemetry::prometheus::{self, Registry};
 
-/// How long a stopping process still answers on every connection, so that each client that is busy
-/// hears `Connection: close` before its connection is closed. No longer than `Server::stop_within`.
-const ANNOUNCE_FOR: Duration = Duration::from_millis(500);
+/// How long connections that have come and that no worker has taken yet are waited for, at the end
+/// of the announcement.
+const SETTLE_WITHIN: Duration = Duration::from_millis(100);
 /// How often it is looked whether sync is still at work.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A process that listens, and how it is stopped.
 #[derive(Debug)]
 pub struct Running {
-    addr: SocketAddr,
+    serving: http::Serving,
     server: tokio::task::JoinHandle<io::Result<()>>,
     handle: ServerHandle,
     sync: sync::Handle,
     usage: usage::Handle,
     closing: http::Closing,
-    announce_for: Duration,
+    times: config::Server,
 }
 
 /// Why a process ended that nobody stopped.
@@ -95,16 +95,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let registry = registry(&sync, &usage);
     let ties = http::Ties { admit, usage: usage.clone(), closing: closing.clone(), registry };
     let listening = http::serve(&config, subscriber, ties);
-    let (server, addr) = listening.map_err(|source| {
+    let (server, serving) = listening.map_err(|source| {
         sync.stop();
         usage.abandon();
         StartError::Listen { port: config.server.port, source }
     })?;
+    let addr = serving.address;
     info!(target: telemetry::START, %addr, version = telemetry::VERSION, "listening");
     let handle = server.handle();
-    let announce_for = ANNOUNCE_FOR.min(config.server.stop_within);
     let server = actix_rt::spawn(run(server));
-    Ok(Running { addr, server, handle, sync, usage, closing, announce_for })
+    Ok(Running { serving, server, handle, sync, usage, closing, times: config.server })
 }
 
 /// Everything that is measured but for requests: those join when the server starts.
@@ -127,7 +127,7 @@ async fn run(server: Server) -> io::Result<()> {
 impl Running {
     /// The address it listens on.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.serving.address
     }
 
     /// Waits for SIGTERM or SIGINT, then stops.
@@ -151,16 +151,36 @@ impl Running {
         ended.map_or(Ok(()), Err)
     }
 
-    /// Stops: announces that on every connection, takes no more of them, lets the requests under
-    /// way finish within `Server::stop_within`, reports what was counted, ends sync.
-    pub async fn stop(self) {
+    /// Stops: is ready no more and says so on every connection, for as long as `Server::stop_grace`
+    /// and half a second at least; takes no more connections; lets the requests under way finish;
+    /// reports what was counted; ends sync. All of that within `Server::stop_within`, whatever
+    /// callers and upstream do: what is not done by then is given up, with a warning.
+    pub async fn stop(mut self) {
         self.closing.announce();
-        actix_rt::time::sleep(self.announce_for).await;
-        self.handle.stop(true).await;
+        let announce_for = self.times.announce_for();
+        let settle_within = SETTLE_WITHIN.min(announce_for / 2);
+        actix_rt::time::sleep(announce_for - settle_within).await;
+        self.serving.shut_doors();
+        actix_rt::time::sleep(settle_within).await;
+        self.drain().await;
         // After the server: what it accepted to its end is in the last report.
         self.usage.stop().await;
         self.sync.stop();
         info!(target: telemetry::START, "stopped");
+    }
+
+    /// Lets the requests under way finish, in the time that the last report leaves them.
+    async fn drain(&self) {
+        let within = self.times.finish_within().saturating_sub(self.usage.flush_within());
+        if actix_rt::time::timeout(within, self.handle.stop(true)).await.is_ok() {
+            return;
+        }
+        match self.serving.under_way() {
+            0 => {}
+            count => warn!("{count} requests took longer than a stop may take: they are cut off"),
+        }
+        // Dropped, it ends its workers without waiting for anything.
+        self.server.abort();
     }
 }
 

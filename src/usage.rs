@@ -167,7 +167,7 @@ pub fn start(config: &Config) -> Result<Handle, StartError> {
         UsageActor::start_in_arbiter(&thread, move |_| UsageActor::new(settings, endpoint, shared));
     handle.asker = Some(asker);
     handle.thread = Some(thread);
-    handle.flush_within = MAX_FLUSH.min(config.server.stop_within / 2);
+    handle.flush_within = MAX_FLUSH.min(config.server.finish_within() / 2);
     Ok(handle)
 }
 

@@ -110,7 +110,7 @@ fn resolve(
     let port = settings.flag("PORT", typed.port.as_deref().or(args.port_before.as_deref()));
     let port = settings.parsed(port, values::port).unwrap_or(DEFAULT_PORT);
     let workers = settings.flag("WORKERS", typed.workers.as_deref());
-    let workers = settings.parsed(workers, values::count);
+    let workers = settings.parsed(workers, values::workers);
     // The unspecified address of IPv6 is Edge's way to say every address, IPv4 included.
     let interface = interface.filter(|address| *address != IpAddr::V6([0; 16].into()));
     let server = settings.server(interface, port, workers, machine);

@@ -11,8 +11,8 @@ use crate::token::Token;
 /// Longer than load balancers keep idle connections (60 s is usual), so that they close first.
 const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Well inside the 30 s that container platforms wait before they kill.
-const DEFAULT_STOP_WITHIN: Duration = Duration::from_secs(10);
+/// Inside the 10 s that `docker stop` waits before it kills.
+const DEFAULT_STOP_WITHIN: Duration = Duration::from_secs(9);
 
 const UNFIT: &str = "has a character that no header can carry";
 
@@ -134,18 +134,35 @@ impl Settings<'_> {
         workers: Option<usize>,
         machine: &Machine,
     ) -> Server {
-        let own = self.parsed(self.variable("OFFLEASH_WORKERS"), values::count);
+        let own = self.parsed(self.variable("OFFLEASH_WORKERS"), values::workers);
         let keep_alive =
             self.parsed(self.variable("OFFLEASH_KEEP_ALIVE_SECONDS"), values::some_seconds);
         let stop_within =
             self.parsed(self.variable("OFFLEASH_STOP_WITHIN_SECONDS"), values::seconds);
+        let stop_within = stop_within.unwrap_or(DEFAULT_STOP_WITHIN);
+        let stop_grace = self.stop_grace(stop_within);
         Server {
             interface,
             port,
             workers: workers.or(own).unwrap_or(machine.cores),
             keep_alive: keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE),
-            stop_within: stop_within.unwrap_or(DEFAULT_STOP_WITHIN),
+            stop_within,
+            stop_grace,
         }
+    }
+
+    fn stop_grace(&mut self, stop_within: Duration) -> Duration {
+        const NAME: &str = "OFFLEASH_STOP_GRACE_SECONDS";
+        let grace = self.parsed(self.variable(NAME), values::seconds).unwrap_or_default();
+        if !grace.is_zero() && grace >= stop_within {
+            self.problem(format!(
+                "`{NAME}` is `{}`, which leaves no time for requests: it is a part of \
+                 `OFFLEASH_STOP_WITHIN_SECONDS`, which is `{}`",
+                grace.as_secs(),
+                stop_within.as_secs()
+            ));
+        }
+        grace
     }
 
     /// Largest request body in bytes; `default` is the dialect's.

@@ -80,6 +80,14 @@ pub(super) fn count(text: &str) -> Result<usize, Reason> {
     }
 }
 
+/// A number of threads that serve; the server knows no more than 512.
+pub(super) fn workers(text: &str) -> Result<usize, Reason> {
+    match text.trim().parse() {
+        Ok(count @ 1..=512) => Ok(count),
+        _ => Err(format!("is `{text}`, which is not a number of threads (1 to 512)")),
+    }
+}
+
 /// Whole seconds; 0 is allowed.
 pub(super) fn seconds(text: &str) -> Result<Duration, Reason> {
     number(text).map(Duration::from_secs)

@@ -12,13 +12,13 @@ pub(super) fn health() -> HttpResponse {
     json(r#"{"status":"OK"}"#)
 }
 
-/// Whether an evaluation works.
+/// Whether an evaluation works and no stop is announced.
 ///
 /// # Errors
 ///
-/// `NotReadyYet` until it does.
+/// `NotReadyYet` until it does, and once a stop is announced.
 pub(super) fn ready(worker: &Worker) -> Result<HttpResponse, Problem> {
-    if worker.is_ready() { Ok(json(r#"{"status":"READY"}"#)) } else { Err(Problem::NotReadyYet) }
+    if worker.is_open() { Ok(json(r#"{"status":"READY"}"#)) } else { Err(Problem::NotReadyYet) }
 }
 
 /// What is measured. The Unleash Proxy's own place waits for readiness, so that a scraper takes a

@@ -43,10 +43,16 @@ pub(super) enum Refusal {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
+    begun: Figure,
+    ended: Figure,
     requests: [[Figure; STATUSES.len()]; CLASSES.len()],
     refusals: [Figure; REFUSALS.len()],
     held_back: Figure,
 }
+
+/// A request that is being answered, until this is dropped: a client that leaves ends it too.
+#[derive(Debug)]
+pub(super) struct UnderWay<'c>(&'c Counters);
 
 /// Every worker's counts, those of workers that ended too.
 // A mutex, taken when a worker starts and when somebody wants the sums.
@@ -114,6 +120,11 @@ impl Refusal {
 // === impl Counters ===
 
 impl Counters {
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        self.begun.add(1);
+        UnderWay(self)
+    }
+
     pub(super) fn answered(&self, class: Class, status: StatusCode) {
         let figures = self.requests.get(class as usize);
         let status = usize::from(status.as_u16() / 100).wrapping_sub(2);
@@ -134,6 +145,14 @@ impl Counters {
     }
 }
 
+// === impl UnderWay ===
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.ended.add(1);
+    }
+}
+
 // === impl Board ===
 
 impl Board {
@@ -144,8 +163,19 @@ impl Board {
         counters
     }
 
+    fn all(&self) -> Vec<Arc<Counters>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests are being answered.
+    pub(super) fn under_way(&self) -> u64 {
+        // What ended is read first, so that no request of between the two reads is missed.
+        let ended: Vec<_> = self.all().into_iter().map(|one| (one.ended.get(), one)).collect();
+        ended.iter().map(|(ended, one)| one.begun.get().saturating_sub(*ended)).sum()
+    }
+
     pub(super) fn describe(&self, page: &mut Page) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = self.all();
         let sum = |figure: &dyn Fn(&Counters) -> Option<&Figure>| {
             all.iter().filter_map(|counters| figure(counters)).map(Figure::get).sum::<u64>()
         };
@@ -215,6 +245,16 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is not in {page}");
         }
+    }
+
+    #[test]
+    fn a_request_is_under_way_until_it_is_dropped() {
+        let board = Board::default();
+        let [one, other] = [board.seat(), board.seat()];
+        let requests = [one.begin(), one.begin(), other.begin()];
+        assert_eq!(board.under_way(), 3);
+        drop(requests);
+        assert_eq!(board.under_way(), 0);
     }
 
     #[test]

@@ -100,9 +100,10 @@ pub(super) async fn definitions(
         .await
 }
 
-/// `ok` once an evaluation works.
+/// `ok` once an evaluation works and until a stop is announced: it is the only thing that the
+/// original has for a balancer to ask.
 pub(super) fn health(worker: &Worker) -> Result<HttpResponse, Problem> {
-    if !worker.is_ready() {
+    if !worker.is_open() {
         return Err(Problem::NotReady);
     }
     let html = HeaderValue::from_static("text/html; charset=utf-8");

@@ -12,7 +12,7 @@ use std::{
 use actix_web::http::header::HeaderName;
 
 use super::{
-    Ties,
+    Closing, Ties,
     auth::{Admit, judge},
     compress::Compressor,
     cors::Cors,
@@ -44,6 +44,7 @@ pub(super) struct Worker {
     pub(super) usage: Recorder,
     pub(super) counters: Arc<Counters>,
     pub(super) registry: Registry,
+    closing: Closing,
     // INVARIANT: never borrowed across an await; requests of one worker interleave there.
     pub(super) desk: RefCell<Desk>,
 }
@@ -83,7 +84,7 @@ impl Worker {
     pub(super) fn new(
         surfaces: Arc<Surfaces>,
         subscriber: &Subscriber,
-        Ties { admit, usage, registry, .. }: &Ties,
+        Ties { admit, usage, registry, closing }: &Ties,
         counters: Arc<Counters>,
     ) -> io::Result<Rc<Self>> {
         let cors = Cors::new(&surfaces.cors).map_err(invalid)?;
@@ -99,7 +100,7 @@ impl Worker {
             empty: compile(&Features::default(), &Projects::All, &Host::default()).0,
         });
         let usage = usage.recorder(&surfaces.proxy.app_name);
-        let (admit, registry) = (admit.clone(), registry.clone());
+        let (admit, registry, closing) = (admit.clone(), registry.clone(), closing.clone());
         let compressor = Compressor::default();
         Ok(Rc::new(Self {
             surfaces,
@@ -110,6 +111,7 @@ impl Worker {
             usage,
             counters,
             registry,
+            closing,
             desk,
         }))
     }
@@ -132,6 +134,11 @@ impl Worker {
     /// Whether an evaluation works, by the newest snapshot.
     pub(super) fn is_ready(&self) -> bool {
         self.desk.borrow_mut().reader.current().ready
+    }
+
+    /// Whether callers should come here: an evaluation works, and no stop is announced.
+    pub(super) fn is_open(&self) -> bool {
+        !self.closing.is_announced() && self.is_ready()
     }
 }
 

@@ -25,6 +25,7 @@ mod proxy;
 mod server;
 mod service;
 mod serving;
+mod stopping;
 mod sync;
 mod torn;
 mod upstream;

@@ -73,11 +73,11 @@ impl TestServer {
     /// Serves nothing yet, and is not ready.
     pub(crate) fn start(config: Config, admit: Option<Admit>) -> Self {
         let (publisher, subscriber) = channel();
-        let (server, address) = serve(&config, subscriber, ties(admit)).unwrap();
+        let (server, serving) = serve(&config, subscriber, ties(admit)).unwrap();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         let client = awc::Client::builder().timeout(Duration::from_secs(20)).finish();
-        Self { address, publisher, client, handle }
+        Self { address: serving.address, publisher, client, handle }
     }
 
     pub(crate) fn publish(&mut self, features: &Value) {
@@ -206,7 +206,8 @@ pub(crate) fn config() -> Config {
             port: 0,
             workers: 2,
             keep_alive: Duration::from_secs(30),
-            stop_within: Duration::from_secs(1),
+            stop_within: Duration::from_secs(2),
+            stop_grace: Duration::ZERO,
         },
         surfaces: Surfaces {
             proxy: ProxySurface {

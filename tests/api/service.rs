@@ -25,7 +25,7 @@ use crate::{
     upstream::{Answer, ScriptedUpstream},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 fn service(upstream: &str, poll_every: Duration) -> Config {
     let mut upstream = keys(upstream);
@@ -148,7 +148,7 @@ async fn every_answer_is_wholly_of_one_payload_while_upstream_changes_with_each_
 // === stopping ===
 
 /// Reads one answer's head and body; `None` where the connection ended instead.
-fn read_answer(from: &mut BufReader<TcpStream>) -> Option<String> {
+pub(crate) fn read_answer(from: &mut BufReader<TcpStream>) -> Option<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if from.read_line(&mut head).ok()? == 0 {
@@ -162,7 +162,7 @@ fn read_answer(from: &mut BufReader<TcpStream>) -> Option<String> {
     Some(head)
 }
 
-fn connect(address: SocketAddr) -> BufReader<TcpStream> {
+pub(crate) fn connect(address: SocketAddr) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     BufReader::new(stream)
@@ -230,7 +230,7 @@ async fn a_stop_loses_no_request_on_a_kept_connection() {
 // === the process ===
 
 /// Killed when dropped, so that no failing test leaves it behind.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -239,8 +239,16 @@ impl Drop for Process {
     }
 }
 
-/// Waits for a line that has `text`; returns it, and keeps every line in `log`.
-fn line_with(lines: &mpsc::Receiver<String>, text: &str, log: &mut Vec<String>) -> String {
+/// Waits for a line that has `text`, unless it is in `log` already; returns it, and keeps every line
+/// in `log`.
+pub(crate) fn line_with(
+    lines: &mpsc::Receiver<String>,
+    text: &str,
+    log: &mut Vec<String>,
+) -> String {
+    if let Some(line) = log.iter().find(|line| line.contains(text)) {
+        return line.clone();
+    }
     loop {
         let line =
             lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no `{text}` in {log:#?}"));

@@ -51,7 +51,7 @@ fn three_variables_are_enough_and_the_rest_has_the_defaults_of_the_original() {
     let Config { server, surfaces, identity, log, hostname, .. } = resolved.config.clone();
     assert_eq!((server.interface, server.port, server.workers), (None, 3000, 3));
     assert_eq!(server.keep_alive, Duration::from_secs(75));
-    assert_eq!(server.stop_within, Duration::from_secs(10));
+    assert_eq!(server.stop_within, Duration::from_secs(9));
     assert_eq!(surfaces.proxy.base_path, "");
     assert_eq!(surfaces.proxy.key_header, "authorization");
     assert!(!surfaces.proxy.all_endpoint && !surfaces.edge.all_endpoint);
@@ -347,5 +347,24 @@ fn offleash_has_variables_for_what_the_original_had_fixed() {
     assert_eq!((config.server.workers, config.surfaces.body_limit), (2, 1000));
     assert_eq!(config.server.keep_alive, Duration::from_secs(30));
     assert_eq!(config.server.stop_within, Duration::ZERO);
-    assert_eq!(problems(&[("OFFLEASH_WORKERS", "0")]).len(), 1);
+    for workers in ["0", "513"] {
+        assert_eq!(problems(&[("OFFLEASH_WORKERS", workers)]).len(), 1, "{workers}");
+    }
+}
+
+#[test]
+fn the_grace_of_a_stop_is_a_part_of_its_time() {
+    let server = with(&[("OFFLEASH_STOP_GRACE_SECONDS", "5")]).config.server;
+    assert_eq!(server.announce_for(), Duration::from_secs(5));
+    assert_eq!(server.finish_within(), Duration::from_secs(4));
+    let server = with(&[]).config.server;
+    assert_eq!(server.announce_for(), Duration::from_millis(500));
+    let server = with(&[("OFFLEASH_STOP_WITHIN_SECONDS", "0")]).config.server;
+    assert_eq!((server.announce_for(), server.finish_within()), (Duration::ZERO, Duration::ZERO));
+    let problems = problems(&[("OFFLEASH_STOP_GRACE_SECONDS", "9")]);
+    assert_eq!(
+        problems,
+        ["`OFFLEASH_STOP_GRACE_SECONDS` is `9`, which leaves no time for requests: it is a part \
+          of `OFFLEASH_STOP_WITHIN_SECONDS`, which is `9`"]
+    );
 }
