@@ -47,6 +47,10 @@ pub struct Server {
     pub port: u16,
     pub workers: usize,
     pub keep_alive: Duration,
+    /// How long a request's head may take to arrive, a handshake of TLS too.
+    pub head_within: Duration,
+    /// How many connections may be open at a time, on all workers together; each has its share.
+    pub max_connections: usize,
     /// How long a stop may take from the signal to the end of the process: the grace, the requests
     /// under way and the last usage report.
     pub stop_within: Duration,
@@ -64,6 +68,8 @@ pub struct Surfaces {
     pub trust_proxy: TrustProxy,
     /// Largest request body, in bytes after decompression.
     pub body_limit: usize,
+    /// How long a request's body may take to arrive once its head has.
+    pub body_within: Duration,
     pub metrics: Exposure,
 }
 

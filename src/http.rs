@@ -11,6 +11,7 @@ mod backstage;
 mod body;
 mod compress;
 mod conditional;
+mod connections;
 mod context;
 mod cors;
 mod counters;
@@ -38,7 +39,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use actix_web::{
@@ -51,6 +51,7 @@ use actix_web::{
 pub use self::auth::Admit;
 use self::{
     body::BodyFault,
+    connections::Connections,
     counters::{Board, Class, Refusal},
     docs::Doc,
     error::Problem,
@@ -65,8 +66,6 @@ use crate::{
     usage::Handle,
 };
 
-/// A request's head has to arrive within this.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Whoever stops the server keeps the time, in less than the whole seconds that the server knows.
 const LONGER_THAN_ANY_STOP_SECONDS: u64 = 24 * 60 * 60;
 /// Whether the process is about to stop: it is ready no more, and every connection is to end with
@@ -175,7 +174,12 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     let doors = Doors::of([Some(&listener), for_metrics.as_ref()].into_iter().flatten())?;
     let board = Board::default();
     let counted = board.clone();
-    ties.registry.join(move |page| counted.describe(page));
+    let connections = Connections::new(server.max_connections);
+    let open = connections.clone();
+    ties.registry.join(move |page| {
+        counted.describe(page);
+        open.describe(page);
+    });
     let serving = Serving { address, doors, board: board.clone() };
     let mut running = HttpServer::new(move || {
         let worker = Worker::new(Arc::clone(&surfaces), &subscriber, &ties, board.seat()).ok();
@@ -187,7 +191,11 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     })
     .workers(server.workers)
     .keep_alive(server.keep_alive)
-    .client_request_timeout(HEAD_WITHIN)
+    .client_request_timeout(server.head_within)
+    .max_connections(server.max_connections.div_ceil(server.workers))
+    .on_connect(move |_, data| {
+        data.insert(connections.take());
+    })
     .tcp_nodelay(true)
     .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
     .disable_signals()
@@ -274,7 +282,7 @@ fn handle_metrics(worker: &Worker, request: &HttpRequest) -> HttpResponse {
 /// Answers one request, whatever it is.
 async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
     let _under_way = worker.counters.begin();
-    let body = body::read(request.head(), payload, worker.surfaces.body_limit).await;
+    let body = body::read(request.head(), payload, &worker.surfaces).await;
     let is_unread = body.is_err() || body::is_endless(request.head());
     let doc = Doc::find(request.method(), request.path(), &worker.surfaces);
     let (class, mut response) = if let Some(doc) = doc {

@@ -159,6 +159,7 @@ fn surfaces(settings: &mut Settings<'_>, args: &Args, port: u16) -> Surfaces {
         cors: cors(settings, typed),
         trust_proxy: trust_proxy(settings, typed),
         body_limit: settings.body_limit(DEFAULT_BODY_LIMIT_BYTES),
+        body_within: settings.body_within(),
         metrics: metrics(settings, args, port),
     }
 }

@@ -91,6 +91,7 @@ fn surfaces(settings: &mut Settings<'_>, app_name: &str, port: u16) -> Surfaces 
         cors: cors(settings),
         trust_proxy: trust_proxy(settings),
         body_limit: settings.body_limit(DEFAULT_BODY_LIMIT_BYTES),
+        body_within: settings.body_within(),
         metrics: settings.metrics(Exposure::On, port),
     }
 }

@@ -11,6 +11,12 @@ use crate::token::Token;
 /// Longer than load balancers keep idle connections (60 s is usual), so that they close first.
 const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+const DEFAULT_HEAD_WITHIN: Duration = Duration::from_secs(15);
+const DEFAULT_BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// For each worker: less than 1 GiB of buffers, were all of them in use.
+const DEFAULT_CONNECTIONS: usize = 25_600;
+
 /// Inside the 10 s that `docker stop` waits before it kills.
 const DEFAULT_STOP_WITHIN: Duration = Duration::from_secs(9);
 
@@ -137,6 +143,10 @@ impl Settings<'_> {
         let own = self.parsed(self.variable("OFFLEASH_WORKERS"), values::workers);
         let keep_alive =
             self.parsed(self.variable("OFFLEASH_KEEP_ALIVE_SECONDS"), values::some_seconds);
+        let head_within =
+            self.parsed(self.variable("OFFLEASH_HEAD_WITHIN_SECONDS"), values::some_seconds);
+        let max_connections = self.parsed(self.variable("OFFLEASH_MAX_CONNECTIONS"), values::count);
+        let workers = workers.or(own).unwrap_or(machine.cores);
         let stop_within =
             self.parsed(self.variable("OFFLEASH_STOP_WITHIN_SECONDS"), values::seconds);
         let stop_within = stop_within.unwrap_or(DEFAULT_STOP_WITHIN);
@@ -144,8 +154,11 @@ impl Settings<'_> {
         Server {
             interface,
             port,
-            workers: workers.or(own).unwrap_or(machine.cores),
+            workers,
             keep_alive: keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE),
+            head_within: head_within.unwrap_or(DEFAULT_HEAD_WITHIN),
+            max_connections: max_connections
+                .unwrap_or_else(|| workers.saturating_mul(DEFAULT_CONNECTIONS)),
             stop_within,
             stop_grace,
         }
@@ -168,6 +181,13 @@ impl Settings<'_> {
     /// Largest request body in bytes; `default` is the dialect's.
     pub(super) fn body_limit(&mut self, default: usize) -> usize {
         self.parsed(self.variable("OFFLEASH_BODY_LIMIT_BYTES"), values::count).unwrap_or(default)
+    }
+
+    /// How long a request's body may take to arrive.
+    pub(super) fn body_within(&mut self) -> Duration {
+        let within =
+            self.parsed(self.variable("OFFLEASH_BODY_WITHIN_SECONDS"), values::some_seconds);
+        within.unwrap_or(DEFAULT_BODY_WITHIN)
     }
 
     /// Where Prometheus may read; `default` where nothing is said. `port` is the one that serves.

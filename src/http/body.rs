@@ -1,6 +1,6 @@
 //! Request bodies: which are let in, and how they are read.
 
-use std::{io::Read as _, time::Duration};
+use std::io::Read as _;
 
 use actix_web::{
     dev::{Payload, RequestHead},
@@ -15,8 +15,7 @@ use actix_web::{
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt as _;
 
-/// A body that takes longer to arrive is given up.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
+use crate::config::Surfaces;
 
 /// Why a body could not be read; the connection closes with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +39,7 @@ pub(super) enum Encoding {
     Deflate,
 }
 
-/// Reads the whole body, at most `limit` bytes of it.
+/// Reads the whole body, within the limits of size and time.
 ///
 /// Done before anything is decided, refusals too: an answer to a body that was not read would have
 /// to close the connection, or the rest of the body would be taken for the next request.
@@ -51,12 +50,12 @@ pub(super) enum Encoding {
 pub(super) async fn read(
     head: &RequestHead,
     mut payload: Payload,
-    limit: usize,
+    Surfaces { body_limit, body_within, .. }: &Surfaces,
 ) -> Result<Bytes, BodyFault> {
     if matches!(payload, Payload::None) || is_endless(head) {
         return Ok(Bytes::new());
     }
-    match actix_rt::time::timeout(ARRIVES_WITHIN, collect(&mut payload, limit)).await {
+    match actix_rt::time::timeout(*body_within, collect(&mut payload, *body_limit)).await {
         Ok(body) => body,
         Err(_) => Err(BodyFault::Slow),
     }
@@ -347,7 +346,8 @@ mod tests {
             let stream: actix_http::BoxedPayloadStream =
                 Box::pin(futures_util::stream::iter(chunks));
             let payload = Payload::Stream { payload: stream };
-            match (read(&RequestHead::default(), payload, limit).await, expected) {
+            let surfaces = Surfaces { body_limit: limit, ..crate::http::fixture::surfaces() };
+            match (read(&RequestHead::default(), payload, &surfaces).await, expected) {
                 (Ok(body), Some(expected)) => assert_eq!(body, expected),
                 (Err(BodyFault::TooLarge { limit: 4 }), None) => {}
                 (other, _) => panic!("{other:?}"),

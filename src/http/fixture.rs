@@ -21,6 +21,7 @@ pub(super) fn surfaces() -> Surfaces {
         cors: cors(),
         trust_proxy: TrustProxy::Nobody,
         body_limit: 102_400,
+        body_within: std::time::Duration::from_secs(30),
         metrics: Exposure::On,
     }
 }

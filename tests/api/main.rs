@@ -19,6 +19,7 @@ mod definitions;
 mod docs;
 mod frontend;
 mod gitlab;
+mod limits;
 mod metrics;
 mod outbound;
 mod proxy;

@@ -206,6 +206,8 @@ pub(crate) fn config() -> Config {
             port: 0,
             workers: 2,
             keep_alive: Duration::from_secs(30),
+            head_within: Duration::from_secs(15),
+            max_connections: 1000,
             stop_within: Duration::from_secs(2),
             stop_grace: Duration::ZERO,
         },
@@ -234,6 +236,7 @@ pub(crate) fn config() -> Config {
             },
             trust_proxy: TrustProxy::Nobody,
             body_limit: 102_400,
+            body_within: Duration::from_secs(30),
             metrics: Exposure::On,
         },
         source: Source::File {
