@@ -14,7 +14,7 @@ use clap::{
 
 use crate::{
     config::{Env, Machine, Problems, Resolved, edge_args, proxy_env},
-    health::{self, Question},
+    health::{self, Question, Targets},
     token::Token,
 };
 
@@ -27,9 +27,6 @@ const ON: &str = "true";
 /// Flags of Unleash Edge that take a value and do nothing here: dead there too, or not served yet.
 /// [`crate::config::edge_args`] knows which of them deserve a word.
 const OTHER_VALUES: &[&str] = &[
-    "tls-server-key",
-    "tls-server-cert",
-    "tls-server-port",
     "allow-list",
     "deny-list",
     "client-id",
@@ -74,7 +71,6 @@ const BACKUP_FOLDER: &str = "backup-folder";
 
 /// The same for switches.
 const OTHER_SWITCHES: &[&str] = &[
-    "tls-enable",
     "redirect-http-to-https",
     "disable-metrics-batch-endpoint",
     "disable-metrics-endpoint",
@@ -149,6 +145,19 @@ pub struct ServerArgs {
     /// Threads that serve requests [default: one per core]
     #[arg(long, short, global = true)]
     pub workers: Option<String>,
+    /// Serves with TLS, and nothing without
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true,
+          default_missing_value = ON)]
+    pub tls_enable: Option<String>,
+    /// PEM file of the certificate to show, and of those that vouch for it
+    #[arg(long, global = true)]
+    pub tls_server_cert: Option<String>,
+    /// PEM file of its key
+    #[arg(long, global = true)]
+    pub tls_server_key: Option<String>,
+    /// Port to listen on with TLS [default: 3043]
+    #[arg(long, global = true)]
+    pub tls_server_port: Option<String>,
     /// Name of this process upstream [default: unleash-edge]
     #[arg(long, short, global = true)]
     pub app_name: Option<String>,
@@ -254,8 +263,8 @@ pub struct AskArgs {
     /// Where Offleash listens, with its base path
     #[arg(long, short)]
     pub edge_url: Option<String>,
-    // TLS is not served yet, so that nothing is there to verify.
-    #[arg(long, short, hide = true)]
+    /// PEM file of certificates to trust, on top of the machine's
+    #[arg(long, short)]
     pub ca_certificate_file: Option<String>,
 }
 
@@ -264,7 +273,7 @@ pub struct AskArgs {
 pub enum Task {
     Serve(Box<Resolved>),
     /// Asks at these URLs in turn.
-    Ask(Question, Vec<String>),
+    Ask(Question, Targets),
 }
 
 /// Decides what to do from what was typed and from the variables. The command chooses the dialect;
@@ -285,8 +294,8 @@ pub fn resolve(args: &Args, env: Env<'_>, machine: &Machine) -> Result<Task, Pro
         Some(Command::Edge(edge)) => edge_args::edge(args, edge, env, machine)?,
         Some(Command::Offline(offline)) => edge_args::offline(args, offline, env, machine)?,
         Some(Command::Demo) => edge_args::demo(args, env, machine)?,
-        Some(Command::Health(ask)) => return Ok(ask.task(Question::Health, env)),
-        Some(Command::Ready(ask)) => return Ok(ask.task(Question::Ready, env)),
+        Some(Command::Health(ask)) => return ask.task(Question::Health, env),
+        Some(Command::Ready(ask)) => return ask.task(Question::Ready, env),
     };
     Ok(Task::Serve(Box::new(resolved)))
 }
@@ -370,8 +379,10 @@ fn secret(text: &str) -> Result<Token, std::convert::Infallible> {
 // === impl AskArgs ===
 
 impl AskArgs {
-    fn task(&self, question: Question, env: Env<'_>) -> Task {
-        Task::Ask(question, health::urls(self.edge_url.as_deref(), env))
+    fn task(&self, question: Question, env: Env<'_>) -> Result<Task, Problems> {
+        let certificates = self.ca_certificate_file.as_deref();
+        let targets = health::targets(self.edge_url.as_deref(), certificates, env)?;
+        Ok(Task::Ask(question, targets))
     }
 }
 
@@ -488,7 +499,7 @@ mod tests {
     fn a_health_check_needs_no_configuration() {
         let machine = Machine::of_this_process(&|_| None);
         let task = resolve(&args("offleash ready -e http://h:1/b"), &|_| None, &machine).unwrap();
-        let Task::Ask(Question::Ready, urls) = task else { panic!("{task:?}") };
+        let Task::Ask(Question::Ready, Targets { urls, .. }) = task else { panic!("{task:?}") };
         assert_eq!(urls, ["http://h:1/b"]);
     }
 }

@@ -10,11 +10,14 @@ use crate::token::Token;
 pub mod edge_args;
 mod outbound;
 pub mod proxy_env;
+mod server_tls;
 mod settings;
 mod values;
 
+pub(crate) use outbound::certificates;
 pub use outbound::{Outbound, OutboundProxy, Proxies, Tls, Verification};
-pub(crate) use values::is_within;
+pub use server_tls::ServerTls;
+pub(crate) use values::{is_on, is_within};
 
 /// How long a stopping process answers on every connection at least, so that each client that is
 /// busy hears `Connection: close` before its connection is closed.
@@ -45,6 +48,8 @@ pub struct Server {
     pub interface: Option<IpAddr>,
     /// 0 takes a free port (tests).
     pub port: u16,
+    /// Where it is set, callers are served with TLS on its port, and nobody on `port`.
+    pub tls: Option<ServerTls>,
     pub workers: usize,
     pub keep_alive: Duration,
     /// How long a request's head may take to arrive, a handshake of TLS too.
@@ -270,6 +275,11 @@ pub struct Problems(pub Vec<String>);
 // === impl Server ===
 
 impl Server {
+    /// The port that serves.
+    pub fn listens_on(&self) -> u16 {
+        self.tls.as_ref().map_or(self.port, |tls| tls.port)
+    }
+
     /// How long a stopping process goes on taking connections.
     pub fn announce_for(&self) -> Duration {
         self.stop_grace.max(ANNOUNCE_FOR).min(self.stop_within)

@@ -167,7 +167,7 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     let surfaces = Arc::new(config.surfaces.clone());
     // The factory below cannot fail, so that what may is tried here once.
     drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
-    let listener = listen::everywhere_or(server.interface, server.port)?;
+    let listener = listen::everywhere_or(server.interface, server.listens_on())?;
     let address = listener.local_addr()?;
     let for_metrics = listen_for_metrics(server.interface, surfaces.metrics)?;
     let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -198,8 +198,13 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     })
     .tcp_nodelay(true)
     .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
-    .disable_signals()
-    .listen(listener)?;
+    .tls_handshake_timeout(server.head_within)
+    .disable_signals();
+    running = match &server.tls {
+        // HTTP/2 and HTTP/1.1, as the caller chooses.
+        Some(tls) => running.listen_rustls_0_23(listener, (*tls.config).clone())?,
+        None => running.listen(listener)?,
+    };
     if let Some(listener) = for_metrics {
         running = running.listen(listener)?;
     }

@@ -37,6 +37,9 @@ use telemetry::prometheus::{self, Registry};
 /// How long connections that have come and that no worker has taken yet are waited for, at the end
 /// of the announcement.
 const SETTLE_WITHIN: Duration = Duration::from_millis(100);
+/// How long no request must have been under way before connections of HTTP/2 are taken for idle.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+const QUIET_STEPS: u32 = 10;
 /// How often it is looked whether sync is still at work.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -98,7 +101,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (server, serving) = listening.map_err(|source| {
         sync.stop();
         usage.abandon();
-        StartError::Listen { port: config.server.port, source }
+        StartError::Listen { port: config.server.listens_on(), source }
     })?;
     let addr = serving.address;
     info!(target: telemetry::START, %addr, version = telemetry::VERSION, "listening");
@@ -172,15 +175,31 @@ impl Running {
     /// Lets the requests under way finish, in the time that the last report leaves them.
     async fn drain(&self) {
         let within = self.times.finish_within().saturating_sub(self.usage.flush_within());
-        if actix_rt::time::timeout(within, self.handle.stop(true)).await.is_ok() {
-            return;
-        }
-        match self.serving.under_way() {
-            0 => {}
-            count => warn!("{count} requests took longer than a stop may take: they are cut off"),
+        let (ended, quiet) = (pin!(self.handle.stop(true)), pin!(self.quiet()));
+        match actix_rt::time::timeout(within, select(ended, quiet)).await {
+            Ok(Either::Left(_)) => return,
+            Ok(Either::Right(_)) => {}
+            Err(_) => match self.serving.under_way() {
+                0 => {}
+                count => {
+                    warn!("{count} requests took longer than a stop may take: they are cut off")
+                }
+            },
         }
         // Dropped, it ends its workers without waiting for anything.
         self.server.abort();
+    }
+
+    /// Returns once nobody has asked anything for a while. Never without TLS.
+    ///
+    /// The server tells no connection of HTTP/2 that it stops, and would wait for idle ones until
+    /// the time is over. Those of HTTP/1.1 end by themselves.
+    async fn quiet(&self) {
+        let mut quiet_steps = 0;
+        while self.times.tls.is_none() || quiet_steps < QUIET_STEPS {
+            actix_rt::time::sleep(QUIET_FOR / QUIET_STEPS).await;
+            quiet_steps = if self.serving.under_way() == 0 { quiet_steps + 1 } else { 0 };
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     };
     match cli::resolve(&args, &env, &Machine::of_this_process(&env)) {
         Ok(Task::Serve(resolved)) => run(*resolved),
-        Ok(Task::Ask(question, urls)) => health::run(question, &urls),
+        Ok(Task::Ask(question, targets)) => health::run(question, &targets),
         Err(problems) => {
             eprintln!("error: {problems}");
             ExitCode::from(EXIT_USAGE)

@@ -8,7 +8,7 @@
 //! never from https to http.
 
 mod error;
-mod tls;
+pub(crate) mod tls;
 mod transport;
 mod tunnel;
 mod wire;

@@ -11,6 +11,7 @@ use super::{
     OfflineTokens, Origins, Outbound, Problems, ProxySurface, Resolved, Source, Surfaces,
     TrustProxy, Upstream,
     proxy_env::{DEFAULT_APP_NAME, DEFAULT_MAX_AGE_SECONDS, DEFAULT_PREFLIGHT_STATUS},
+    server_tls,
     settings::{Found, Settings},
     values,
 };
@@ -29,7 +30,6 @@ const DEFAULT_BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Known, not served, and starting without it would open what its author closed.
 const REFUSED: &[(&str, &str)] = &[
-    ("TLS_ENABLE", "TLS is not supported yet; end TLS in front of Offleash and unset it"),
     ("ALLOW_LIST", "address lists are not supported yet, and everybody would be let in"),
     ("DENY_LIST", "address lists are not supported yet, and everybody would be let in"),
 ];
@@ -95,6 +95,9 @@ pub fn demo(args: &Args, env: Env<'_>, machine: &Machine) -> Result<Resolved, Pr
     let mut resolved = resolve(Settings::new(env), args, Some(Source::Demo { tokens }), machine)?;
     let interface = &mut resolved.config.server.interface;
     *interface = interface.or(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    if resolved.config.server.tls.take().is_some() {
+        resolved.warnings.push("`TLS_ENABLE` has no effect on the demo".to_owned());
+    }
     Ok(resolved)
 }
 
@@ -113,9 +116,10 @@ fn resolve(
     let workers = settings.parsed(workers, values::workers);
     // The unspecified address of IPv6 is Edge's way to say every address, IPv4 included.
     let interface = interface.filter(|address| *address != IpAddr::V6([0; 16].into()));
-    let server = settings.server(interface, port, workers, machine);
+    let mut server = settings.server(interface, port, workers, machine);
+    server.tls = server_tls::read(&mut settings, typed);
 
-    let surfaces = surfaces(&mut settings, args, server.port);
+    let surfaces = surfaces(&mut settings, args, server.listens_on());
     let log = log(&mut settings, typed);
     let identity = identity(&settings, typed, machine);
     let upstream = matches!(source, Some(Source::Upstream(_)) | None);

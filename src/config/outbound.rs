@@ -124,7 +124,7 @@ pub(super) fn proxies(
 }
 
 /// Certificates in a PEM file, each of which can be a root.
-pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
+pub(crate) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
     let pem = fs::read(path).map_err(|err| format!("is `{path}`, which cannot be read: {err}"))?;
     let mut roots = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -154,6 +154,7 @@ impl Settings<'_> {
         Server {
             interface,
             port,
+            tls: None,
             workers,
             keep_alive: keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE),
             head_within: head_within.unwrap_or(DEFAULT_HEAD_WITHIN),

@@ -47,6 +47,11 @@ pub(super) fn switch(text: &str) -> Result<bool, Reason> {
     }
 }
 
+/// Whether a switch is on; what is no switch is off.
+pub(crate) fn is_on(text: &str) -> bool {
+    switch(text).unwrap_or(false)
+}
+
 pub(super) fn port(text: &str) -> Result<u16, Reason> {
     text.trim().parse().map_err(|_| format!("is `{text}`, which is not a port (0 to 65535)"))
 }

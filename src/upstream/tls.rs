@@ -35,7 +35,7 @@ enum Rule {
 
 /// Trusts what the machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are obeyed), or Mozilla's
 /// list where the machine has none, as in an empty container; and the roots that `tls` adds.
-pub(super) fn client_config(tls: &Tls) -> Arc<ClientConfig> {
+pub(crate) fn client_config(tls: &Tls) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions();

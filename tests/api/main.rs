@@ -28,6 +28,7 @@ mod service;
 mod serving;
 mod stopping;
 mod sync;
+mod tls;
 mod torn;
 mod upstream;
 mod usage;

@@ -204,6 +204,7 @@ pub(crate) fn config() -> Config {
         server: Server {
             interface: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 0,
+            tls: None,
             workers: 2,
             keep_alive: Duration::from_secs(30),
             head_within: Duration::from_secs(15),
