@@ -35,7 +35,7 @@ export function freePort() {
  * variables of whoever runs the tests do not change them.
  *
  * @returns {{ pid: number, label: string, output: () => string, exited: () => boolean,
- *   stop: (signal?: string) => Promise<void> }}
+ *   exitCode: () => number | null, stop: (signal?: string) => Promise<void> }}
  */
 export function launch(label, command, args, { env = {}, folder, uid, gid, stopWith = 'SIGTERM' }) {
   const logFile = join(folder, `${label}.log`);
@@ -61,6 +61,7 @@ export function launch(label, command, args, { env = {}, folder, uid, gid, stopW
     pid: child.pid,
     label,
     exited,
+    exitCode: () => child.exitCode,
     output: () => readFileSync(logFile, 'utf8') + failure,
     async stop(signal = stopWith) {
       if (exited()) return;

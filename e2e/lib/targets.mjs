@@ -42,9 +42,9 @@ function proxyEnv({ upstream, token, clientKey, port, pollMs, folder, more }) {
   };
 }
 
-/** Offleash, or the Unleash Proxy itself, in the Proxy's dialect. */
-export async function startProxy(which, { upstream, token, clientKey, pollMs = 500, more = {} }) {
-  const port = await freePort();
+/** Offleash, or the Unleash Proxy itself, in the Proxy's dialect; by default on a free port. */
+export async function startProxy(which, { upstream, token, clientKey, pollMs = 500, port, more = {} }) {
+  port ??= await freePort();
   const folder = scratchFolder(which);
   const env = proxyEnv({ upstream, token, clientKey, port, pollMs, folder, more });
   const [command, args] = which === 'offleash'
@@ -56,9 +56,9 @@ export async function startProxy(which, { upstream, token, clientKey, pollMs = 5
   return { url: `${url}${more.PROXY_BASE_PATH ?? ''}/proxy`, root: url, child, pollMs };
 }
 
-/** Offleash, or Unleash Edge itself, in Edge's dialect. */
-export async function startEdge(which, { upstream, tokens, pollSeconds = 1, more = {} }) {
-  const port = await freePort();
+/** Offleash, or Unleash Edge itself, in Edge's dialect; by default on a free port. */
+export async function startEdge(which, { upstream, tokens, pollSeconds = 1, port, more = {} }) {
+  port ??= await freePort();
   const folder = scratchFolder(which);
   const env = {
     UPSTREAM_URL: upstream,

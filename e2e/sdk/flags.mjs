@@ -1,12 +1,12 @@
-// The flags that every SDK is asked about.
+// The flags that every SDK is asked about, and how to make others.
 
-const rollout = (percentage, more = {}) => ({
+export const rollout = (percentage, more = {}) => ({
   name: 'flexibleRollout',
   parameters: { rollout: String(percentage), stickiness: 'default', groupId: 'e2e' },
   constraints: [], variants: [], ...more,
 });
 
-const flag = (name, enabled, strategies, more = {}) => ({
+export const flag = (name, enabled, strategies, more = {}) => ({
   name, type: 'release', project: 'default', enabled, stale: false, impressionData: false, strategies, variants: [], ...more,
 });
 
