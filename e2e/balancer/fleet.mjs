@@ -49,11 +49,21 @@ export function startInstance(dialect, stub, { port, more = {} } = {}) {
     : startProxy('offleash', { upstream: stub.url, token: BACKEND, clientKey: TOKENS.proxy, pollMs: 500, port, more });
 }
 
+export const portOf = ({ root }) => Number(new URL(root).port);
+
 /** Stops an instance by SIGTERM and starts another in its place. Returns that and the exit code of the first. */
 export async function replaceInstance(dialect, stub, instance, { more = {} } = {}) {
   await instance.child.stop('SIGTERM');
-  const port = Number(new URL(instance.root).port);
-  const next = await startInstance(dialect, stub, { port, more });
+  const next = await startInstance(dialect, stub, { port: portOf(instance), more });
   await eventually('the new instance is ready', async () => (await fetch(`${next.root}/internal-backstage/ready`)).ok, { child: next.child });
   return { next, code: instance.child.exitCode() };
+}
+
+/** Waits until the balancer in front sends the instance polls, and some have been answered. */
+export function takesPart({ root, child }) {
+  return eventually('the balancer sends the instance polls', async () => {
+    const page = await (await fetch(`${root}/internal-backstage/metrics`)).text();
+    const answered = [...page.matchAll(/^offleash_http_requests_total\{route="flags",status="[23]xx"\} (\d+)/gm)];
+    return answered.reduce((total, [, count]) => total + Number(count), 0) >= 20;
+  }, { child });
 }

@@ -1,13 +1,18 @@
-// Offleash behind HAProxy and nginx: connections that clients share, bodies that nobody read.
-// `docs/balancers` has the configurations.
+// Offleash behind HAProxy and nginx, configured as docs/balancers shows:
+//
+//   node balancer/run.mjs           everything
+//   node balancer/run.mjs unread    connections that clients share, bodies that nobody read
+//   node balancer/run.mjs haproxy   a rolling restart behind HAProxy; `nginx`: behind nginx
 
 import { runThenEnd } from '../lib/processes.mjs';
 import { Tally } from '../lib/tally.mjs';
 import { BALANCERS, startBalancer } from './balancers.mjs';
-import { startInstance, startUpstream } from './fleet.mjs';
+import { portOf, startInstance, startUpstream } from './fleet.mjs';
+import { checkRolling } from './rolling.mjs';
 import { checkShared, checkUnread } from './unread.mjs';
 
-const portOf = ({ root }) => Number(new URL(root).port);
+/** What to run: everything, unless something is named. */
+const isAsked = (part) => process.argv.length < 3 || process.argv.includes(part);
 
 async function unreadBodies(tally) {
   const stub = await startUpstream();
@@ -31,6 +36,9 @@ async function unreadBodies(tally) {
 
 await runThenEnd(async () => {
   const tally = new Tally();
-  await unreadBodies(tally);
+  if (isAsked('unread')) await unreadBodies(tally);
+  for (const which of BALANCERS.filter(isAsked)) {
+    for (const dialect of ['edge', 'proxy']) await checkRolling(tally, which, dialect);
+  }
   return tally.close();
 });

@@ -62,6 +62,14 @@ export class Stub {
     return this.requests.filter((request) => request.method === method && request.path === path);
   }
 
+  /** How often a flag was counted `yes` in all reports so far, whole or in bulk. */
+  counted(name) {
+    const whole = this.asked('POST', '/api/client/metrics').map(({ body }) => body.bucket.toggles[name]?.yes ?? 0);
+    const bulk = this.asked('POST', '/api/client/metrics/bulk')
+      .flatMap(({ body }) => body.metrics.filter(({ featureName }) => featureName === name).map(({ yes }) => yes));
+    return [...whole, ...bulk].reduce((total, yes) => total + yes, 0);
+  }
+
   #answer(request, response) {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));

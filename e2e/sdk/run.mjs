@@ -113,15 +113,7 @@ async function checkUsage(tally, name, { sdk, answers }, stub, metricsStatus) {
   const posts = () => answers.filter(({ url }) => url.endsWith('/client/metrics'));
   await soon(tally, `${name}: the SDK reports usage`, () => posts().length > 0);
   tally.check(`${name}: usage is accepted`, posts().every(({ status }) => status === metricsStatus), JSON.stringify(posts().map(({ status }) => status)));
-  await soon(tally, `${name}: usage reaches upstream`, () => countsUpstream(stub, 'norwegians') >= 5, 20_000);
-}
-
-/** The `yes` counts of a flag in all reports since, single or bulk. */
-function countsUpstream(stub, name) {
-  const single = stub.asked('POST', '/api/client/metrics').map(({ body }) => body.bucket.toggles[name]?.yes ?? 0);
-  const bulk = stub.asked('POST', '/api/client/metrics/bulk')
-    .flatMap(({ body }) => body.metrics.filter((each) => each.featureName === name).map(({ yes }) => yes));
-  return [...single, ...bulk].reduce((sum, yes) => sum + yes, 0);
+  await soon(tally, `${name}: usage reaches upstream`, () => stub.counted('norwegians') >= 5, 20_000);
 }
 
 async function soon(tally, name, holds, within = 10_000) {
