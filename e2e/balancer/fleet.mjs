@@ -5,7 +5,8 @@ import { eventually } from '../lib/processes.mjs';
 import { Stub } from '../lib/stub.mjs';
 import { startEdge, startProxy } from '../lib/targets.mjs';
 
-const BACKEND = '*:development.balancer-backend';
+/** Unleash's token for definitions. */
+export const BACKEND = '*:development.balancer-backend';
 
 /** Where each surface is, the token it takes here, and the status of a usage report it takes in. */
 export const SURFACES = {
@@ -15,6 +16,9 @@ export const SURFACES = {
 
 /** Callers' tokens by dialect: one of Unleash's, one of our own making. */
 export const TOKENS = { edge: '*:development.balancer-frontend', proxy: 'balancer-client-key' };
+
+/** A stop takes long enough for a balancer to notice it: longer than its `inter` times `fall`. */
+export const GRACE = { OFFLEASH_STOP_GRACE_SECONDS: '3', OFFLEASH_STOP_WITHIN_SECONDS: '9' };
 
 /** Users whose answers differ: the flags that are on for each. */
 export const USERS = { ann: ['for-ann', 'for-both'], bob: ['for-bob', 'for-both'] };

@@ -4,16 +4,13 @@
 import { eventually, sleep } from '../lib/processes.mjs';
 import { startBalancer } from './balancers.mjs';
 import { Poller, Sender } from './callers.mjs';
-import { SURFACES, TOKENS, USERS, flagsOf, portOf, replaceInstance, startInstance, startUpstream, takesPart } from './fleet.mjs';
+import { GRACE, SURFACES, TOKENS, USERS, flagsOf, portOf, replaceInstance, startInstance, startUpstream, takesPart } from './fleet.mjs';
 
 const INSTANCES = 3;
 const POLLERS_PER_SURFACE = 10;
 const SENDERS_PER_SURFACE = 3;
 /** Milliseconds between two polls: thirty seconds in miniature, and some who ask far less often. */
 const RESTS = [50, 50, 50, 50, 700];
-/** Longer than a balancer's `inter` times `fall`. */
-const GRACE = { OFFLEASH_STOP_GRACE_SECONDS: '3', OFFLEASH_STOP_WITHIN_SECONDS: '9' };
-
 /** One rolling restart of instances of a dialect behind a balancer. */
 export async function checkRolling(tally, which, dialect) {
   const label = `${which}, ${dialect}'s dialect`;

@@ -35,7 +35,8 @@ export function freePort() {
  * variables of whoever runs the tests do not change them.
  *
  * @returns {{ pid: number, label: string, output: () => string, exited: () => boolean,
- *   exitCode: () => number | null, stop: (signal?: string) => Promise<void> }}
+ *   exitCode: () => number | null,
+ *   ended: Promise<void>, stop: (signal?: string) => Promise<void> }}
  */
 export function launch(label, command, args, { env = {}, folder, uid, gid, stopWith = 'SIGTERM' }) {
   const logFile = join(folder, `${label}.log`);
@@ -50,7 +51,7 @@ export function launch(label, command, args, { env = {}, folder, uid, gid, stopW
   closeSync(log);
   let failure = '';
   const gone = new Promise((resolve) => {
-    child.once('exit', resolve);
+    child.once('exit', () => resolve());
     child.once('error', (err) => {
       failure = `\n${label} did not start: ${err.message}`;
       resolve();
@@ -62,6 +63,7 @@ export function launch(label, command, args, { env = {}, folder, uid, gid, stopW
     label,
     exited,
     exitCode: () => child.exitCode,
+    ended: gone,
     output: () => readFileSync(logFile, 'utf8') + failure,
     async stop(signal = stopWith) {
       if (exited()) return;
