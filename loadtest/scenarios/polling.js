@@ -3,7 +3,7 @@
 
 import exec from 'k6/execution';
 
-import { Page, asked, constant, options as withThresholds } from './lib.js';
+import { Page, asked, constant, options as withThresholds, users } from './lib.js';
 
 const INTERVAL = Number(__ENV.INTERVAL || 30);
 /** The share of polls before which the page is opened anew. */
@@ -14,7 +14,7 @@ const fleet = Math.ceil(arrivals.rate * INTERVAL);
 
 // A fixed number of virtual users, each with its share of the pages: k6 gives the next poll to
 // whoever is free, in turn.
-const USERS = Math.min(fleet, Math.max(10, Math.ceil(arrivals.rate / 5)));
+const USERS = Math.min(fleet, users(arrivals.rate).preAllocatedVUs);
 const PAGES_EACH = Math.ceil(fleet / USERS);
 
 export const options = withThresholds(
