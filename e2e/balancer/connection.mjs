@@ -58,6 +58,11 @@ export class Connection {
     if (this.isOpen) this.#socket.write(bytes);
   }
 
+  /** As `send`; returns once the system has taken the bytes. */
+  sent(bytes) {
+    return new Promise((resolve) => this.#socket.write(bytes, resolve));
+  }
+
   /**
    * The next answer; one that is only `100 Continue` counts.
    *

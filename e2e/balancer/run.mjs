@@ -9,7 +9,7 @@ import { Tally } from '../lib/tally.mjs';
 import { BALANCERS, startBalancer } from './balancers.mjs';
 import { portOf, startInstance, startUpstream } from './fleet.mjs';
 import { checkRolling } from './rolling.mjs';
-import { checkShared, checkUnread } from './unread.mjs';
+import { checkBrokenOff, checkShared, checkUnread } from './unread.mjs';
 
 /** What to run: everything, unless something is named. */
 const isAsked = (part) => process.argv.length < 3 || process.argv.includes(part);
@@ -26,6 +26,7 @@ async function unreadBodies(tally) {
     }
     for (const way of [direct, ...behind]) {
       const { kept, closed } = await checkUnread(tally, { surface, ...way });
+      await checkBrokenOff(tally, { surface, ...way });
       console.log(`${way.route}, ${surface}: ${kept} connections kept after a refusal, ${closed} closed with it`);
     }
     for (const way of behind) await checkShared(tally, { surface, ...way, instancePort: direct.port });

@@ -90,6 +90,20 @@ export async function checkShared(tally, { surface, route, port, instancePort })
   tally.check(`${route}, ${surface}: clients share connections to the instance`, shared > all.length / 2, `${shared} of ${all.length}`);
 }
 
+/** Callers that go away in the middle of a body: what the next one asks is answered all the same. */
+export async function checkBrokenOff(tally, { surface, route, port }) {
+  for (const refusal of refusals(surface)) {
+    for (const framing of FRAMINGS.filter(({ expects }) => !expects)) {
+      const { head, body } = written(refusal, refusal.body(100_000), framing);
+      const leaving = await Connection.open(port);
+      await leaving.sent(Buffer.concat([head, body.subarray(0, body.length / 2)]));
+      leaving.close();
+      const problem = await onANewOne(surface, port).catch((err) => err.message);
+      tally.check(`${route}, ${surface}: ${refusal.name}, half a body ${framing.name}, the next from another client`, problem === null, problem ?? '');
+    }
+  }
+}
+
 /** The far ports of the connections that are open to a port of ours. */
 async function openTo(port) {
   const ESTABLISHED = '01';
