@@ -2,6 +2,7 @@
 //
 //   node balancer/run.mjs           everything
 //   node balancer/run.mjs unread    connections that clients share, bodies that nobody read
+//   node balancer/run.mjs stop      connections that come while an instance stops to listen
 //   node balancer/run.mjs haproxy   a rolling restart behind HAProxy; `nginx`: behind nginx
 
 import { runThenEnd } from '../lib/processes.mjs';
@@ -9,6 +10,7 @@ import { Tally } from '../lib/tally.mjs';
 import { BALANCERS, startBalancer } from './balancers.mjs';
 import { portOf, startInstance, startUpstream } from './fleet.mjs';
 import { checkRolling } from './rolling.mjs';
+import { checkStop } from './stop.mjs';
 import { checkBrokenOff, checkShared, checkUnread } from './unread.mjs';
 
 /** What to run: everything, unless something is named. */
@@ -38,6 +40,7 @@ async function unreadBodies(tally) {
 await runThenEnd(async () => {
   const tally = new Tally();
   if (isAsked('unread')) await unreadBodies(tally);
+  if (isAsked('stop')) await checkStop(tally);
   for (const which of BALANCERS.filter(isAsked)) {
     for (const dialect of ['edge', 'proxy']) await checkRolling(tally, which, dialect);
   }

@@ -127,7 +127,8 @@ function question(surface, user) {
   return Buffer.from(`GET ${SURFACES[surface].path}?userId=${user} HTTP/1.1\r\nHost: proxy.test\r\nAuthorization: ${token}\r\n\r\n`);
 }
 
-async function asks(connection, surface, user) {
+/** Asks for a user's flags. Returns what is wrong with the answer, or null. */
+export async function asks(connection, surface, user) {
   connection.send(question(surface, user));
   return answers(connection, user);
 }
