@@ -25,6 +25,7 @@ export async function checkStop(tally) {
     await Promise.all(callers);
     tally.check(`stop ${round}: requests are served after SIGTERM`, seen.served > before, `${before} before, none after`);
     tally.equal(`stop ${round}: every connection is served or refused`, seen.lost, []);
+    console.log(`stop ${round}: ${seen.served} connections served, ${seen.served - before} of them after SIGTERM, ${seen.lost.length} lost`);
   }
   await stub.stop();
 }
