@@ -36,9 +36,20 @@ export class Stub {
   serve(features, segments = this.#segments) {
     this.#features = features;
     this.#segments = segments;
+    this.serveAgain(Stub.prepare(features, segments));
+  }
+
+  /** The answer for these flags, to be served later: to write a large one takes milliseconds. */
+  static prepare(features, segments) {
     const query = { environment: 'development', inlineSegmentConstraints: false };
-    this.#body = JSON.stringify({ version: 2, features, segments, query });
-    this.#etag = `"${createHash('sha256').update(this.#body).digest('hex').slice(0, 16)}:1:v1"`;
+    const body = Buffer.from(JSON.stringify({ version: 2, features, segments, query }));
+    return { body, etag: `"${createHash('sha256').update(body).digest('hex').slice(0, 16)}:1:v1"` };
+  }
+
+  /** From now on this prepared answer, whatever `change` knows. */
+  serveAgain({ body, etag }) {
+    this.#body = body;
+    this.#etag = etag;
   }
 
   /** Whether who polls last was told that nothing is newer than these flags. */
