@@ -21,8 +21,8 @@ const SHORTEST: usize = 1024;
 /// The window that every inflater can take, in bits.
 const WINDOW_BITS: u8 = 15;
 /// The levels are the ones where another per cent of size begins to cost more than a per cent of
-/// time; answers are made for one caller, and are in no cache.
-const ZSTD_LEVEL: i32 = 1;
+/// time (`cargo bench --bench compress`); answers are made for one caller, and are in no cache.
+const ZSTD_LEVEL: i32 = -1;
 const DEFLATE_LEVEL: u32 = 1;
 const BROTLI_LEVEL: u32 = 2;
 const BROTLI_WINDOW_BITS: u32 = 18;
