@@ -26,7 +26,7 @@ use engines::Ours;
 use offleash::{
     config::{Config, Machine, proxy_env},
     http::{Closing, Ties, in_memory},
-    snapshot::{Grant, channel},
+    snapshot::{Claims, Edition, Grant, channel},
     token::{Kind, Scope},
     usage::Handle,
 };
@@ -85,8 +85,14 @@ async fn connect(flags: usize) -> Client {
     let plan = Arc::new(Ours::new(&payload::payload(flags, SEED)).plan);
     let scope =
         Scope { environment: "development".into(), projects: offleash::engine::Projects::All };
-    let grant =
-        Grant { kind: Kind::Frontend, scope, plan: Some(plan), definitions: None, edition: None };
+    let edition = Edition::new(1, &scope, Arc::new(Claims::new(Arc::default())));
+    let grant = Grant {
+        kind: Kind::Frontend,
+        scope,
+        plan: Some(plan),
+        definitions: None,
+        edition: Some(edition),
+    };
     publisher.publish([(TOKEN.into(), grant)].into_iter().collect(), true);
     let ties = Ties {
         admit: None,

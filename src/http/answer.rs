@@ -75,8 +75,8 @@ impl<'r> Asked<'r> {
         if !self.may_be_not_modified() {
             return None;
         }
-        let held = Tag::resting_on(basis, self.request.headers())?;
-        Some(self.sent(HttpResponse::new(StatusCode::NOT_MODIFIED), held))
+        let held = Tag::resting_on(basis, self.request.headers(), self.surface)?;
+        Some(self.sent(HttpResponse::new(StatusCode::NOT_MODIFIED), Some(held)))
     }
 
     /// The answer in the surface's manner. `body_bytes` is a guess at the body's size, and becomes
@@ -117,16 +117,16 @@ impl<'r> Asked<'r> {
             }
             None => (self.whole(body()), ours),
         };
-        self.sent(response, tag)
+        self.sent(response, tag.into_header(self.surface))
     }
 
     /// `response` with the headers that every answer has.
-    fn sent(&self, mut response: HttpResponse, tag: Tag) -> HttpResponse {
+    fn sent(&self, mut response: HttpResponse, tag: Option<HeaderValue>) -> HttpResponse {
         let headers = response.headers_mut();
         if self.surface == Surface::Proxy {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=2"));
         }
-        if let Some(tag) = tag.into_header(self.surface) {
+        if let Some(tag) = tag {
             headers.insert(ETAG, tag);
         }
         response

@@ -19,6 +19,8 @@ use super::route::Surface;
 
 /// Length of the longest weak tag: `W/`, two quotes, 32 digits, three dashes, thrice 16 digits.
 const LONGEST: usize = 87;
+/// Length of what stands between its quotes.
+const LONGEST_OPAQUE: usize = LONGEST - 4;
 /// Digits of an outcome.
 const OUTCOME: usize = 32;
 /// Digits of each hash behind it, and the most that a revision has.
@@ -87,12 +89,28 @@ impl Tag {
         Some(Self { outcome, mark: Some(Mark { revision, context, basis }) })
     }
 
-    /// The first tag among the caller's `If-None-Match` headers that rests on `basis`: the answer
-    /// would be that one again.
-    pub(super) fn resting_on(basis: u64, headers: &HeaderMap) -> Option<Self> {
+    /// The first tag among the caller's `If-None-Match` headers that rests on `basis`, as `surface`
+    /// spells it: the answer would be that one again.
+    // Found and repeated as text: most requests are answered here.
+    pub(super) fn resting_on(
+        basis: u64,
+        headers: &HeaderMap,
+        surface: Surface,
+    ) -> Option<HeaderValue> {
+        let mut end = Text::default();
+        end.push(b"-");
+        end.push_number(basis.into(), WORD);
+        let is_ours = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
         let lines = headers.get_all(IF_NONE_MATCH);
-        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()).filter_map(Self::parse));
-        held.find(|tag| tag.mark.is_some_and(|mark| mark.basis == Some(basis)))
+        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()));
+        let held = held.find(|held| {
+            held.ends_with(end.as_bytes())
+                && held.len() <= LONGEST_OPAQUE
+                && held.iter().all(is_ours)
+        })?;
+        let mut text = Text::opened(surface);
+        text.push(held);
+        text.closed()
     }
 
     /// What the caller holds, by its `If-None-Match` headers.
@@ -128,11 +146,7 @@ impl Tag {
     }
 
     pub(super) fn into_header(self, surface: Surface) -> Option<HeaderValue> {
-        let mut text = Text { bytes: [0; LONGEST], len: 0 };
-        text.push(match surface {
-            Surface::Proxy => b"W/\"",
-            Surface::Edge => b"\"",
-        });
+        let mut text = Text::opened(surface);
         text.push_number(self.outcome, OUTCOME);
         if let Some(mark) = self.mark {
             text.push(b"-");
@@ -145,14 +159,38 @@ impl Tag {
                 text.push_number(basis.into(), WORD);
             }
         }
-        text.push(b"\"");
-        HeaderValue::from_bytes(text.bytes.get(..text.len)?).ok()
+        text.closed()
     }
 }
 
 // === impl Text ===
 
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; LONGEST], len: 0 }
+    }
+}
+
 impl Text {
+    /// As far as the opening quote.
+    fn opened(surface: Surface) -> Self {
+        let mut text = Self::default();
+        text.push(match surface {
+            Surface::Proxy => b"W/\"",
+            Surface::Edge => b"\"",
+        });
+        text
+    }
+
+    fn closed(mut self) -> Option<HeaderValue> {
+        self.push(b"\"");
+        HeaderValue::from_bytes(self.as_bytes()).ok()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
     /// Appends `more`, or nothing where that would be longer than the longest tag.
     fn push(&mut self, more: &[u8]) {
         let end = self.len + more.len();

@@ -81,17 +81,27 @@ fn an_answer_that_rests_on_the_same_is_recognised_whatever_it_says() {
         let tag = Tag::new(outcome, Some(Mark { basis, ..MARK }));
         tag.into_header(Surface::Proxy).unwrap().to_str().unwrap().to_owned()
     };
-    let rows: [(String, Option<u128>); 6] = [
+    let long = format!("{}{}", "0".repeat(LONGEST), text(1, Some(7)).trim_start_matches("W/\""));
+    let rows: [(String, Option<u128>); 8] = [
         (text(1, Some(7)), Some(1)),
         (format!("{}, {}", text(1, Some(8)), text(2, Some(7))), Some(2)),
         (text(1, Some(8)), None),
         (text(1, None), None),
+        (text(1, Some(7)).replace("W/\"", "W/\"%"), None),
+        (format!("\"{long}"), None),
         (OPAQUE.to_owned(), None),
         ("*".to_owned(), None),
     ];
     for (line, expected) in rows {
-        let held = Tag::resting_on(7, &headers(&[&line]));
-        assert_eq!(held.map(|tag| tag.outcome), expected, "{line}");
+        for surface in [Surface::Proxy, Surface::Edge] {
+            let held = Tag::resting_on(7, &headers(&[&line]), surface);
+            let expected = expected.map(|outcome| text(outcome, Some(7)));
+            let expected = expected.map(|text| match surface {
+                Surface::Proxy => text,
+                Surface::Edge => text.trim_start_matches("W/").to_owned(),
+            });
+            assert_eq!(held.map(|tag| tag.to_str().unwrap().to_owned()), expected, "{line}");
+        }
     }
 }
 
@@ -163,7 +173,7 @@ proptest! {
             headers.append(IF_NONE_MATCH, value);
             for mark in [None, Some(MARK)] {
                 let _ = Tag::new(OUTCOME, mark).held_by(&headers);
-                let _ = Tag::resting_on(0, &headers);
+                let _ = Tag::resting_on(0, &headers, Surface::Edge);
             }
         }
     }
