@@ -2,7 +2,10 @@
 
 mod claims;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use actix_web::web::Bytes;
 use ahash::AHashMap;
@@ -62,7 +65,14 @@ pub struct Definitions {
     pub body: Bytes,
     /// Of the body.
     pub hash: u128,
+    /// The body compressed, in each coding that somebody has asked for.
+    pub encodings: Encodings,
 }
+
+/// Compressed forms of one text, made once and shared by everybody who holds the text. Whoever
+/// compresses numbers the codings.
+#[derive(Clone, Debug, Default)]
+pub struct Encodings(Arc<[OnceLock<Bytes>; 4]>);
 
 /// The only writer of snapshots; held by `sync`.
 pub struct Publisher {
@@ -93,7 +103,25 @@ pub fn channel() -> (Publisher, Subscriber) {
 impl Definitions {
     /// Takes `body` as it is.
     pub fn new(body: Vec<u8>) -> Self {
-        Self { hash: xxhash_rust::xxh3::xxh3_128(&body), body: Bytes::from(body) }
+        let hash = xxhash_rust::xxh3::xxh3_128(&body);
+        Self { hash, body: Bytes::from(body), encodings: Encodings::default() }
+    }
+}
+
+// === impl Encodings ===
+
+impl Encodings {
+    /// The text in the coding of this number, made by `encode` if nobody has it yet. Nobody waits:
+    /// two who ask at once both make it. Returns `None` when `encode` does, or for a number beyond
+    /// the codings.
+    pub fn get(&self, coding: usize, encode: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let place = self.0.get(coding)?;
+        if let Some(encoded) = place.get() {
+            return Some(encoded.clone());
+        }
+        let encoded = encode()?;
+        let _ = place.set(encoded.clone());
+        Some(encoded)
     }
 }
 

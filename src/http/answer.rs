@@ -12,6 +12,7 @@ use actix_web::{
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    compress::Compressor,
     conditional::{Held, Mark, Tag, forbids_not_modified},
     counters::Counters,
     route::Surface,
@@ -95,9 +96,15 @@ impl<'r> Asked<'r> {
         })
     }
 
-    /// The document in the surface's manner.
-    pub(super) fn respond_with(&self, definitions: &Definitions) -> HttpResponse {
-        self.tagged(definitions.hash, || definitions.body.clone())
+    /// The document in the surface's manner, compressed once for all who ask.
+    pub(super) fn respond_with(
+        &self,
+        definitions: &Definitions,
+        compressor: &Compressor,
+    ) -> HttpResponse {
+        let response = self.tagged(definitions.hash, || definitions.body.clone());
+        let (method, headers) = (self.request.method(), self.request.headers());
+        compressor.apply_once(method, headers, response, &definitions.encodings)
     }
 
     /// `body`'s bytes, unless the caller holds what `outcome` stands for, or something newer.

@@ -16,6 +16,8 @@ use actix_web::{
 };
 use flate2::{Compress, Compression, FlushCompress, Status};
 
+use crate::snapshot::Encodings;
+
 /// Shorter bodies are sent plain, in bytes: they fit one packet either way.
 const SHORTEST: usize = 1024;
 /// The window that every inflater can take, in bits.
@@ -147,24 +149,51 @@ impl Compressor {
         headers: &HeaderMap,
         response: HttpResponse,
     ) -> HttpResponse {
-        // To HEAD the plain size is told, as the originals do.
-        if *method == Method::HEAD || !is_compressible(&response) {
-            return response;
-        }
-        let Some(coding) = Weights::read(headers).best() else { return response };
-        response.map_body(|head, body| match body.try_into_bytes() {
-            Err(body) => body,
-            // An encoder fails for want of memory alone; that costs the gain, not the answer.
-            Ok(plain) => match self.encoders.borrow_mut().encode(coding, &plain) {
-                None => BoxBody::new(plain),
-                Some(encoded) => {
-                    let name = HeaderValue::from_static(coding.name());
-                    head.headers.insert(CONTENT_ENCODING, name);
-                    BoxBody::new(Bytes::from(encoded))
-                }
-            },
+        encoded(method, headers, response, |coding, plain| self.encode(coding, plain))
+    }
+
+    /// As [`Compressor::apply`], for a body that many ask for: `encodings` are its compressed forms.
+    pub(super) fn apply_once(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        response: HttpResponse,
+        encodings: &Encodings,
+    ) -> HttpResponse {
+        encoded(method, headers, response, |coding, plain| {
+            encodings.get(coding as usize, || self.encode(coding, plain))
         })
     }
+
+    fn encode(&self, coding: Coding, plain: &[u8]) -> Option<Bytes> {
+        self.encoders.borrow_mut().encode(coding, plain).map(Bytes::from)
+    }
+}
+
+/// `response` with the body that `encode` makes in the coding that the caller likes best.
+fn encoded(
+    method: &Method,
+    headers: &HeaderMap,
+    response: HttpResponse,
+    encode: impl FnOnce(Coding, &[u8]) -> Option<Bytes>,
+) -> HttpResponse {
+    // To HEAD the plain size is told, as the originals do.
+    if *method == Method::HEAD || !is_compressible(&response) {
+        return response;
+    }
+    let Some(coding) = Weights::read(headers).best() else { return response };
+    response.map_body(|head, body| match body.try_into_bytes() {
+        Err(body) => body,
+        // An encoder fails for want of memory alone; that costs the gain, not the answer.
+        Ok(plain) => match encode(coding, &plain) {
+            None => BoxBody::new(plain),
+            Some(encoded) => {
+                let name = HeaderValue::from_static(coding.name());
+                head.headers.insert(CONTENT_ENCODING, name);
+                BoxBody::new(encoded)
+            }
+        },
+    })
 }
 
 /// Whether the body is text, long enough, and not encoded already.

@@ -95,7 +95,7 @@ pub(super) async fn definitions(
             let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
             let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
             let asked = Asked::new(request, SURFACE, &[], edition, counters);
-            Ok(asked.respond_with(definitions))
+            Ok(asked.respond_with(definitions, &worker.compressor))
         })
         .await
 }

@@ -148,3 +148,22 @@ fn gzip_is_sent_to_whoever_reads_it() {
         assert_eq!(takes_gzip(&headers), expected, "{value:?}");
     }
 }
+
+#[test]
+fn a_body_that_many_ask_for_is_compressed_once_in_each_coding() {
+    let (compressor, encodings) = (Compressor::default(), Encodings::default());
+    let plain = some_bytes(20_000, true);
+    let ask = |accept: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+        let response = response("application/json", plain.clone());
+        let response = compressor.apply_once(&Method::GET, &headers, response, &encodings);
+        response.into_body().try_into_bytes().unwrap()
+    };
+    for coding in Coding::ALL {
+        let [one, other] = [ask(coding.name()), ask(coding.name())];
+        assert_eq!(one.as_ptr(), other.as_ptr(), "{coding:?}");
+        assert_eq!(decoded(coding, &one), plain, "{coding:?}");
+    }
+    assert_eq!(ask("identity"), plain);
+}
