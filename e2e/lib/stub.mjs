@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 
 export class Stub {
+  static #revision = 0;
   #features = [];
   #segments = [];
   #tokens = new Map();
@@ -42,7 +43,9 @@ export class Stub {
   /** The answer for these flags, to be served later: to write a large one takes milliseconds. */
   static prepare(features, segments) {
     const query = { environment: 'development', inlineSegmentConstraints: false };
-    const body = Buffer.from(JSON.stringify({ version: 2, features, segments, query }));
+    // Unleash counts its changes, and says how far it is.
+    const meta = { revisionId: ++Stub.#revision };
+    const body = Buffer.from(JSON.stringify({ version: 2, features, segments, query, meta }));
     return { body, etag: `"${createHash('sha256').update(body).digest('hex').slice(0, 16)}:1:v1"` };
   }
 
