@@ -59,7 +59,7 @@ pub(super) fn read<E: Entries>(
     buffers: &mut Buffers,
 ) -> Result<(), Invalid> {
     let mut seen = Seen::default();
-    for pair in query.split('&').take(PAIRS).filter(|pair| !pair.is_empty()) {
+    for pair in pairs(query).take(PAIRS).filter(|pair| !pair.is_empty()) {
         let (name, value) = match split_usual(pair) {
             Some(usual) => usual,
             None => {
@@ -111,6 +111,8 @@ impl<'n> Name<'n> {
 impl Seen {
     fn look_at(&mut self, name: &Name<'_>, surface: Surface) {
         let problem = match *name {
+            // Only the Proxy's schema looks into them.
+            Name::Inner { .. } | Name::Nested { .. } if surface == Surface::Edge => None,
             Name::Plain("properties") => Some(Field::Properties),
             Name::Plain(name) if surface == Surface::Proxy => {
                 Field::find(name).filter(|&field| self.repeats(field))
@@ -155,18 +157,37 @@ impl Seen {
 /// What [`split`] and [`Name::parse`] make of a pair whose name is spelled as SDKs do: a name without
 /// escapes or brackets, or such a name in the brackets of `properties`. `None` for all others.
 fn split_usual(pair: &str) -> Option<(Name<'_>, &str)> {
-    let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair.as_bytes())?)?;
-    let value = value.get(1..)?;
-    let is_plain = |name: &str| !name.bytes().any(|byte| matches!(byte, b'%' | b'+' | b'[' | b']'));
-    if is_plain(name) {
+    let (name, rest) = until_special(pair)?;
+    if let Some(value) = rest.strip_prefix('=') {
         return Some((Name::Plain(name), value));
     }
-    let inner = name.strip_prefix("properties")?;
-    let inner = match inner.as_bytes().first() {
-        Some(b'[') => inner.strip_prefix('[')?.strip_suffix(']')?,
-        _ => inner.strip_prefix("%5B")?.strip_suffix("%5D")?,
+    let (inner, close) = match (name, rest.as_bytes()) {
+        ("properties", [b'[', ..]) => (rest.get(1..)?, "]="),
+        ("properties", [b'%', b'5', b'B', ..]) => (rest.get(3..)?, "%5D="),
+        _ => return None,
     };
-    is_plain(inner).then_some((Name::Inner { outer: "properties", inner }, value))
+    let (inner, rest) = until_special(inner)?;
+    Some((Name::Inner { outer: "properties", inner }, rest.strip_prefix(close)?))
+}
+
+/// Splits before the first character that means something in a name. `None` where there is none.
+fn until_special(text: &str) -> Option<(&str, &str)> {
+    let is_special = |byte: &u8| matches!(byte, b'=' | b'%' | b'+' | b'[' | b']');
+    text.split_at_checked(text.as_bytes().iter().position(is_special)?)
+}
+
+/// What stands between the `&` of a query.
+fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(query);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (pair, behind) = match memchr::memchr(b'&', text.as_bytes()) {
+            Some(at) => (text.get(..at)?, text.get(at + 1..)),
+            None => (text, None),
+        };
+        rest = behind;
+        Some(pair)
+    })
 }
 
 /// Splits at the first `=` outside of the name's brackets; without one the value is empty.
