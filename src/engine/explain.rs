@@ -307,7 +307,7 @@ impl Explainer<'_> {
         OverrideReason {
             variant: trace.variant.name.clone(),
             field: trace.source.field.clone(),
-            operands: Operands::of(trace.source.values.iter().map(String::as_str)),
+            operands: Operands::of(trace.source.values.iter()),
             seen: self.seen(&trace.source.field, false),
             holds: self.holds(trace.truth) == Some(true),
         }
@@ -347,7 +347,7 @@ impl Operands {
         let is_list =
             matches!(operator, "IN" | "NOT_IN" | "IN_CIDR") || operator.starts_with("STR_");
         if is_list {
-            Self::of(constraint.values.iter().map(String::as_str))
+            Self::of(constraint.values.iter())
         } else {
             Self::of(constraint.value.as_deref())
         }

@@ -6,6 +6,7 @@
 
 mod definitions;
 mod read;
+mod texts;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -13,6 +14,8 @@ use ahash::AHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
+
+pub(super) use texts::Texts;
 
 /// What upstream said last: every feature and segment, by name and by id.
 ///
@@ -83,7 +86,7 @@ pub(super) struct Strategy {
 pub(super) struct Constraint {
     pub(super) field: String,
     pub(super) operator: String,
-    pub(super) values: Vec<String>,
+    pub(super) values: Texts,
     pub(super) value: Option<String>,
     pub(super) inverted: bool,
     pub(super) case_insensitive: bool,
@@ -102,7 +105,7 @@ pub(super) struct Variant {
 #[derive(Debug)]
 pub(super) struct Override {
     pub(super) field: String,
-    pub(super) values: Vec<String>,
+    pub(super) values: Texts,
 }
 
 #[derive(Debug, PartialEq, Eq)]

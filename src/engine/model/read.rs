@@ -300,9 +300,12 @@ fn read_dependencies(object: &Object) -> Result<Vec<Dependency>, Fault> {
 
 /// The texts of a list: numbers and booleans by their text, nulls left out. `None` when the value
 /// is no list or holds a list or an object. A missing or null list is empty.
-fn read_texts(value: Option<&Value>) -> Option<Vec<String>> {
+fn read_texts<T>(value: Option<&Value>) -> Option<T>
+where
+    T: Default + FromIterator<String>,
+{
     match value {
-        None | Some(Value::Null) => Some(Vec::new()),
+        None | Some(Value::Null) => Some(T::default()),
         Some(Value::Array(list)) => {
             list.iter().filter(|item| !item.is_null()).map(scalar).collect()
         }

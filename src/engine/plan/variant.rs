@@ -54,7 +54,7 @@ impl<'a> VariantSet<'a> {
         let variants = if self.of_strategy { &[] } else { self.variants };
         variants.iter().enumerate().flat_map(|(position, variant)| {
             variant.overrides.iter().filter_map(move |over| {
-                let values = over.values.iter().map(String::as_str);
+                let values = over.values.iter();
                 match constraint::one_of(&over.field, values, false) {
                     Meaning::Literal(literal) => Some((position, over, literal)),
                     Meaning::Always | Meaning::Never => None,
