@@ -26,7 +26,7 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/offleash /offleash
 COPY LICENSE NOTICE /
 # The allocator gives freed pages back sooner, and takes no huge ones where the system gives them
-# unasked: under ten payloads a second a quarter less stays resident.
+# unasked.
 ENV MIMALLOC_PURGE_DELAY=50 MIMALLOC_ALLOW_THP=0
 USER nonroot
 # The Unleash Proxy's port, and Unleash Edge's.

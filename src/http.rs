@@ -240,7 +240,9 @@ fn application(
         async move {
             let (request, payload) = request.into_parts();
             let mut response = match &worker {
-                Some(worker) if is_at(&request, metrics_at) => handle_metrics(worker, &request),
+                Some(worker) if is_at(&request, metrics_at) => {
+                    handle_metrics(worker, &request, payload)
+                }
                 Some(worker) => handle(worker, &request, payload).await,
                 None => error::no_worker(),
             };
@@ -269,28 +271,28 @@ fn is_at(request: &HttpRequest, listener: Option<SocketAddr>) -> bool {
 }
 
 /// Answers one request on the port that has nothing but metrics. Its body, if any, stays unread.
-fn handle_metrics(worker: &Worker, request: &HttpRequest) -> HttpResponse {
+fn handle_metrics(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
     let found = Route::find_metrics(request.method(), request.path(), &worker.surfaces);
     let class = Class::of(found.map_err(|(_, miss)| miss));
     let (surface, result) = match found {
         Ok(route) => (route.surface(), backstage::metrics(worker, route.surface())),
         Err((surface, miss)) => (surface, Err(Problem::Miss(miss))),
     };
-    let mut response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
-    if *request.method() != Method::GET {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
+    let response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
     worker.counters.answered(class, response.status());
-    response
+    if *request.method() == Method::GET { response } else { body::leave(payload, response) }
 }
 
 /// Answers one request, whatever it is.
-async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
+async fn handle(worker: &Worker, request: &HttpRequest, mut payload: Payload) -> HttpResponse {
     let _under_way = worker.counters.begin();
-    let body = body::read(request.head(), payload, &worker.surfaces).await;
-    let is_unread = body.is_err() || body::is_endless(request.head());
+    let body = body::read(request.head(), &mut payload, &worker.surfaces).await;
+    let is_unread = match body {
+        Ok(_) => body::is_endless(request.head()),
+        Err(_) => !body::has_ended(&mut payload),
+    };
     let doc = Doc::find(request.method(), request.path(), &worker.surfaces);
-    let (class, mut response) = if let Some(doc) = doc {
+    let (class, response) = if let Some(doc) = doc {
         // Before CORS, as the original: pages of other origins have no business here.
         let result = doc.answer(request, &worker.surfaces);
         let refused = |problem| refuse(worker, request, Surface::Proxy, &problem);
@@ -312,11 +314,7 @@ async fn handle(worker: &Worker, request: &HttpRequest, payload: Payload) -> Htt
         (Class::of(found), response)
     };
     worker.counters.answered(class, response.status());
-    if is_unread {
-        // What is left of the body must not be taken for the next request.
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    response
+    if is_unread { body::leave(payload, response) } else { response }
 }
 
 async fn dispatch(

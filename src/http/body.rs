@@ -1,11 +1,17 @@
 //! Request bodies: which are let in, and how they are read.
 
-use std::io::Read as _;
+use std::{
+    io::Read as _,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use actix_web::{
+    HttpResponse,
+    body::{BodySize, BoxBody, MessageBody},
     dev::{Payload, RequestHead},
     http::{
-        Method, Version,
+        ConnectionType, Method, Version,
         header::{
             CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING, UPGRADE,
         },
@@ -13,7 +19,7 @@ use actix_web::{
     web::{Bytes, BytesMut},
 };
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::config::Surfaces;
 
@@ -30,6 +36,15 @@ pub(super) enum BodyFault {
     Garbled,
 }
 
+/// An answer to a request whose body is left unread.
+// INVARIANT: the payload lives until the answer is sent. Of a chunked body that was dropped before,
+// actix-http reads and throws away all that comes, without end; of one that is merely not read it
+// takes no more, sends the answer, and ends the connection within a second.
+struct Leaving {
+    answer: BoxBody,
+    _left: Box<Payload>,
+}
+
 /// How a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -37,6 +52,23 @@ pub(super) enum Encoding {
     Gzip,
     /// With zlib's header, as RFC 9110 wants it.
     Deflate,
+}
+
+// === impl Leaving ===
+
+impl MessageBody for Leaving {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.answer.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.answer).poll_next(cx)
+    }
 }
 
 /// Reads the whole body, within the limits of size and time.
@@ -49,13 +81,13 @@ pub(super) enum Encoding {
 /// A body over the limit, too slow or broken off.
 pub(super) async fn read(
     head: &RequestHead,
-    mut payload: Payload,
+    payload: &mut Payload,
     Surfaces { body_limit, body_within, .. }: &Surfaces,
 ) -> Result<Bytes, BodyFault> {
     if matches!(payload, Payload::None) || is_endless(head) {
         return Ok(Bytes::new());
     }
-    match actix_rt::time::timeout(*body_within, collect(&mut payload, *body_limit)).await {
+    match actix_rt::time::timeout(*body_within, collect(payload, *body_limit)).await {
         Ok(body) => body,
         Err(_) => Err(BodyFault::Slow),
     }
@@ -80,6 +112,25 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyFault
         }
     }
     Ok(if body.is_empty() { only } else { body.freeze() })
+}
+
+/// Throws away what has arrived of a body that is refused. Returns whether that was all of it: the
+/// connection can be used again then.
+pub(super) fn has_ended(payload: &mut Payload) -> bool {
+    loop {
+        match payload.next().now_or_never() {
+            Some(Some(Ok(_))) => {}
+            Some(None) => return true,
+            Some(Some(Err(_))) | None => return false,
+        }
+    }
+}
+
+/// Makes `response` the last one of its connection, as `payload` is not read to its end: what is left
+/// of it must not be taken for the next request.
+pub(super) fn leave(payload: Payload, mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response.map_body(|_, answer| BoxBody::new(Leaving { answer, _left: Box::new(payload) }))
 }
 
 /// Whether what follows the head is no body but another protocol, which has no end: nobody may wait
@@ -345,9 +396,9 @@ mod tests {
                 chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
             let stream: actix_http::BoxedPayloadStream =
                 Box::pin(futures_util::stream::iter(chunks));
-            let payload = Payload::Stream { payload: stream };
+            let mut payload = Payload::Stream { payload: stream };
             let surfaces = Surfaces { body_limit: limit, ..crate::http::fixture::surfaces() };
-            match (read(&RequestHead::default(), payload, &surfaces).await, expected) {
+            match (read(&RequestHead::default(), &mut payload, &surfaces).await, expected) {
                 (Ok(body), Some(expected)) => assert_eq!(body, expected),
                 (Err(BodyFault::TooLarge { limit: 4 }), None) => {}
                 (other, _) => panic!("{other:?}"),

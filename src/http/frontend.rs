@@ -20,7 +20,7 @@ const SURFACE: Surface = Surface::Edge;
 ///
 /// # Errors
 ///
-/// A bad token before a bad request.
+/// A bad token, then not ready, then a bad request.
 pub(super) async fn list(
     worker: &Worker,
     request: &HttpRequest,
@@ -40,8 +40,11 @@ fn decide(
 ) -> Result<HttpResponse, Problem> {
     let mut desk = worker.desk.borrow_mut();
     let Desk { reader, context, scratch, draws, buffers, text, body_bytes, .. } = &mut *desk;
-    let grant = auth::frontend(reader.current(), token)?;
-    let plan = grant.plan.as_deref().ok_or(Problem::NoFlags)?;
+    let snapshot = reader.current();
+    let grant = auth::frontend(snapshot, token)?;
+    // Not 403 while it starts: SDKs take that for their token's fault, and stay away for long.
+    let missing = || if snapshot.ready { Problem::NoFlags } else { Problem::NotReady };
+    let plan = grant.plan.as_deref().ok_or_else(missing)?;
     let is_post = *request.method() == Method::POST;
     let read: &[u8] = if is_post { admit_body(request, body)? } else { &[] };
     let (edition, counters) = (grant.edition.as_ref(), &worker.counters);

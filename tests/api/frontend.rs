@@ -9,7 +9,7 @@ use std::sync::{
 use actix_web::http::Method;
 use offleash::{
     http::Admit,
-    snapshot::{Publisher, channel},
+    snapshot::{Grant, Publisher, channel},
     token::Admission,
 };
 use serde_json::json;
@@ -99,6 +99,20 @@ async fn refusals_are_403_and_empty() {
         let reply = ask.send().await;
         assert_eq!((reply.status.as_u16(), reply.body.as_str()), (403, ""), "{token:?}");
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    }
+}
+
+#[actix_web::test]
+async fn before_its_flags_have_come_a_good_token_is_told_503_and_a_bad_one_403() {
+    let mut server = TestServer::start(config(), None);
+    let plan = plan(&features(&[]));
+    let unfilled = |(token, grant)| (token, Grant { plan: None, ..grant });
+    for (ready, status) in [(false, 503), (true, 403)] {
+        server.publisher.publish(grants(&plan).map(unfilled).collect(), ready);
+        for path in ["/api/frontend", "/api/frontend/all", "/api/proxy"] {
+            assert_eq!(server.get(path).token(FRONTEND).send().await.status, status, "{path}");
+            assert_eq!(server.get(path).token("nonsense").send().await.status, 403, "{path}");
+        }
     }
 }
 

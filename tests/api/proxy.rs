@@ -8,7 +8,11 @@ mod subject;
 mod tables;
 mod values;
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -343,6 +347,45 @@ async fn a_body_too_large_to_drain_closes_the_connection() {
     assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{reply}");
     assert!(reply.starts_with("HTTP/1.1 413 "), "{reply}");
     assert!(reply.contains("connection: close"), "{reply}");
+}
+
+#[actix_web::test]
+async fn a_chunked_body_too_large_to_drain_ends_its_connection_too() {
+    let mut config = config();
+    config.surfaces.body_limit = 16;
+    let mut server = TestServer::start(config, None);
+    server.publish(&features(&[]));
+    let chunk = format!("40\r\n{}\r\n", "x".repeat(64));
+    let next = "GET /internal-backstage/health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    for path in ["/proxy", "/api/frontend"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        let reply = server.raw(format!("{head}{chunk}")).await;
+        assert!(reply.starts_with("HTTP/1.1 4"), "{reply}");
+        assert!(reply.contains("connection: close"), "{reply}");
+        // What has arrived to its end is out of the way.
+        let reply = server.raw(format!("{head}{chunk}0\r\n\r\n{next}")).await;
+        assert!(reply.starts_with("HTTP/1.1 4"), "{reply}");
+        assert!(reply.ends_with(r#"{"status":"OK"}"#), "{reply}");
+
+        // Whoever never ends is not listened to for ever.
+        let (address, endless) = (server.address, chunk.repeat(1000));
+        let sent = actix_web::web::block(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_secs(20) {
+                if stream.write_all(endless.as_bytes()).is_err() {
+                    return started.elapsed();
+                }
+            }
+            panic!("still read after {:?}", started.elapsed());
+        });
+        assert!(sent.await.unwrap() < Duration::from_secs(10));
+    }
 }
 
 #[actix_web::test]
