@@ -68,6 +68,7 @@ use crate::{
 
 /// Whoever stops the server keeps the time, in less than the whole seconds that the server knows.
 const LONGER_THAN_ANY_STOP_SECONDS: u64 = 24 * 60 * 60;
+
 /// Whether the process is about to stop: it is ready no more, and every connection is to end with
 /// its next answer. Clones share it.
 #[derive(Clone, Debug, Default)]

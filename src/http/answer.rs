@@ -55,10 +55,11 @@ impl<'r> Asked<'r> {
         Self { request, surface, edition, counters, mark }
     }
 
-    /// Says what else the answer will be decided by, as a hash of it.
-    pub(super) fn rest_on(&mut self, basis: u64) {
+    /// Says what else the answer will be decided by, as a hash of it. Not asked for where tags have
+    /// no room for it.
+    pub(super) fn rest_on(&mut self, basis: impl FnOnce() -> u64) {
         if let Some(mark) = &mut self.mark {
-            mark.basis = Some(xxh3_64_with_seed(&mark.context.to_le_bytes(), basis));
+            mark.basis = Some(xxh3_64_with_seed(&mark.context.to_le_bytes(), basis()));
         }
     }
 
@@ -82,7 +83,10 @@ impl<'r> Asked<'r> {
 
     /// The answer in the surface's manner. `body_bytes` is a guess at the body's size, and becomes
     /// a better one.
-    pub(super) fn respond(&self, answer: &Answer<'_>, body_bytes: &mut usize) -> HttpResponse {
+    pub(super) fn respond(mut self, answer: &Answer<'_>, body_bytes: &mut usize) -> HttpResponse {
+        if answer.is_by_chance() {
+            self.rest_on_chance();
+        }
         let profile = match self.surface {
             Surface::Proxy => Profile::Proxy,
             Surface::Edge => Profile::Edge,

@@ -53,7 +53,7 @@ fn decide(
     let seed = draws.next();
     let trust = &worker.surfaces.trust_proxy;
     let completion = Completion { request, trust, draws, text };
-    asked.rest_on(completion.basis(SURFACE, plan, now, &[]));
+    asked.rest_on(|| completion.basis(SURFACE, plan, now, &[]));
     if let Some(response) = asked.repeat() {
         return Ok(response);
     }
@@ -65,10 +65,10 @@ fn decide(
             .map_err(Problem::Query)?;
     }
     let is_drawn = completion.edge(&mut writer);
-    let answer = plan.evaluate_all(context, scratch, show);
-    if answer.is_by_chance() || is_drawn {
+    if is_drawn {
         asked.rest_on_chance();
     }
+    let answer = plan.evaluate_all(context, scratch, show);
     Ok(asked.respond(&answer, body_bytes))
 }
 

@@ -131,7 +131,7 @@ fn decide(
         if *request.method() == Method::GET {
             let environment = surface.environment.as_deref().unwrap_or_default();
             let settings = [environment, &surface.app_name];
-            asked.rest_on(completion.basis(SURFACE, plan, now, &settings));
+            asked.rest_on(|| completion.basis(SURFACE, plan, now, &settings));
         }
         (plan, grant, asked)
     });
@@ -157,11 +157,11 @@ fn decide(
     }
     let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
     let is_drawn = completion.proxy(plan, &mut writer, surface, session);
+    if is_drawn {
+        asked.rest_on_chance();
+    }
     if names.is_empty() {
         let answer = plan.evaluate_all(context, scratch, show);
-        if answer.is_by_chance() || is_drawn {
-            asked.rest_on_chance();
-        }
         return Ok(asked.respond(&answer, body_bytes));
     }
     let answer = plan.evaluate_named(context, scratch, &names);
