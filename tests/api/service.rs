@@ -232,6 +232,26 @@ async fn a_stop_loses_no_request_on_a_kept_connection() {
 /// Killed when dropped, so that no failing test leaves it behind.
 pub(crate) struct Process(pub(crate) Child);
 
+impl Process {
+    /// Starts the program in an empty environment, with what `configure` adds. Also returns the lines
+    /// of its log, as they come and until it ends.
+    pub(crate) fn start(configure: impl FnOnce(&mut Command)) -> (Self, mpsc::Receiver<String>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_offleash"));
+        configure(command.env_clear().stdout(Stdio::piped()));
+        let mut process = Self(command.spawn().unwrap());
+        let (sender, lines) = mpsc::channel();
+        let log = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        thread::spawn(move || log.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        (process, lines)
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -263,22 +283,14 @@ pub(crate) fn line_with(
 fn a_process_says_where_it_listens_that_it_is_ready_and_that_it_stops_at_the_level_warn() {
     let upstream = ScriptedUpstream::start();
     upstream.answer(FEATURES, Answer::flags(&["a"]));
-    let mut process = Process(
-        Command::new(env!("CARGO_BIN_EXE_offleash"))
-            .env_clear()
+    let (mut process, lines) = Process::start(|command| {
+        command
             .env("UNLEASH_URL", format!("{}/api", upstream.url()))
             .env("UNLEASH_API_TOKEN", SECRET)
             .env("UNLEASH_PROXY_CLIENT_KEYS", KEY)
             .env("PROXY_PORT", "0")
-            .env("LOG_LEVEL", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let (sender, lines) = mpsc::channel();
-    let stdout = BufReader::new(process.0.stdout.take().unwrap());
-    // Ends with the process.
-    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|it| sender.send(it)));
+            .env("LOG_LEVEL", "warn");
+    });
     let mut log = Vec::new();
     let listening = line_with(&lines, "listening", &mut log);
     line_with(&lines, "ready", &mut log);
@@ -290,8 +302,7 @@ fn a_process_says_where_it_listens_that_it_is_ready_and_that_it_stops_at_the_lev
     let head = read_answer(&mut garbage).unwrap();
     assert!(head.starts_with("http/1.1 400"), "{head}");
 
-    let pid = process.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    process.terminate();
     line_with(&lines, "stopped", &mut log);
     assert!(process.0.wait().unwrap().success());
     assert_eq!(log.len(), 3, "three lines, and none about garbage: {log:#?}");

@@ -1,9 +1,8 @@
 //! How a process goes: what a balancer, a client and an orchestrator see of it.
 
 use std::{
-    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -37,24 +36,14 @@ struct Service {
 impl Service {
     /// Serves the flags of `upstream`, once it is ready.
     fn start(upstream: &ScriptedUpstream, variables: &[(&str, &str)]) -> Self {
-        let mut process = Process(
-            Command::new(env!("CARGO_BIN_EXE_offleash"))
-                .env_clear()
+        let (process, lines) = Process::start(|command| {
+            command
                 .env("UNLEASH_URL", format!("{}/api", upstream.url()))
                 .env("UNLEASH_API_TOKEN", SECRET)
                 .env("UNLEASH_PROXY_CLIENT_KEYS", KEY)
                 .env("PROXY_PORT", "0")
                 .env("OFFLEASH_WORKERS", "2")
-                .envs(variables.iter().copied())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        );
-        let (sender, lines) = mpsc::channel();
-        let stdout = BufReader::new(process.0.stdout.take().unwrap());
-        // Ends with the process.
-        thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
+                .envs(variables.iter().copied());
         });
         let mut log = Vec::new();
         let listening = line_with(&lines, "listening", &mut log);
@@ -66,8 +55,7 @@ impl Service {
     }
 
     fn terminate(&self) {
-        let pid = self.process.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.terminate();
     }
 
     /// The head of the answer to a request on a connection of its own.

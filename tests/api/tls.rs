@@ -2,12 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -243,19 +242,12 @@ fn probes_ask_a_process_with_tls() {
     let [cert, key, root] = Identity::make().files("probes");
     let flags = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("probes.json");
     fs::write(&flags, features(&[]).to_string()).unwrap();
-    let mut process = Process(
-        Command::new(env!("CARGO_BIN_EXE_offleash"))
+    let (_process, lines) = Process::start(|command| {
+        command
             .args(["offline", "--interface", "127.0.0.1", "--tls-enable", "--tls-server-port", "0"])
             .args(["--tls-server-cert", &cert, "--tls-server-key", &key, "--tokens", FRONTEND])
-            .args(["--bootstrap-file", flags.to_str().unwrap()])
-            .env_clear()
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let (sender, lines) = mpsc::channel();
-    let stdout = BufReader::new(process.0.stdout.take().unwrap());
-    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|it| sender.send(it)));
+            .args(["--bootstrap-file", flags.to_str().unwrap()]);
+    });
     let mut log = Vec::new();
     line_with(&lines, "ready", &mut log);
     let listening = line_with(&lines, "listening addr", &mut log);
