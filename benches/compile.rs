@@ -146,7 +146,7 @@ fn measure_delta(features: &Features, events: &[String]) -> [f64; 2] {
         Contender::new(|at| {
             features.apply(&read(at));
             drop(black_box(compiler.compile(&features, &Projects::All)));
-            compiler.forget_others(&features);
+            compiler.forget_unused();
         }),
     ]);
     [read, both - read]

@@ -50,7 +50,7 @@ fn check_features(previous: &Features, features: &Features) {
             let tag = check(&plan, &contexts[0]);
             assert_eq!(check(&warm, &contexts[1]), tag);
         }
-        compiler.forget_others(features);
+        compiler.forget_unused();
     }
 }
 

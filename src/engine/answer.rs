@@ -2,7 +2,10 @@
 
 use super::{
     model::Impression,
-    plan::{Kind, OFF, Plan, Profile, fragment::write_quoted},
+    plan::{
+        OFF, Plan, Profile,
+        fragment::{Run, write_quoted},
+    },
 };
 
 /// No flag's number.
@@ -25,25 +28,24 @@ pub enum Show {
 #[derive(Debug)]
 pub struct Answer<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) picked: &'a [Picked],
     pub(super) form: Form<'a>,
     pub(super) by_chance: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form<'a> {
-    List(Show),
-    /// Answers to names, which stand beside `picked`.
-    Named(&'a [String]),
+    /// These fragments, in this order.
+    List(Show, &'a [Run]),
+    /// What was asked for, and what came of each.
+    Named(&'a [String], &'a [Named]),
 }
 
-/// Fragments that make a part of an answer.
+/// What came of a name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Picked {
-    pub(super) first: u32,
-    pub(super) end: u32,
-    /// The flag, for answers by name. [`NOBODY`]: there is none of that name.
+pub(super) struct Named {
+    /// The flag of that name. [`NOBODY`]: there is none.
     pub(super) flag: u32,
+    pub(super) code: u32,
 }
 
 // === impl Answer ===
@@ -55,28 +57,28 @@ impl Answer<'_> {
     /// another profile, listing or outcome gives another.
     pub fn tag(&self, profile: Profile) -> u128 {
         let salt = match (profile, self.form) {
-            (Profile::Proxy, Form::List(Show::Enabled)) => 1u128,
-            (Profile::Proxy, Form::List(Show::All)) => 2,
-            (Profile::Proxy, Form::Named(_)) => 3,
-            (Profile::Edge, Form::List(Show::Enabled)) => 4,
-            (Profile::Edge, Form::List(Show::All)) => 5,
-            (Profile::Edge, Form::Named(_)) => 6,
+            (Profile::Proxy, Form::List(Show::Enabled, _)) => 1u128,
+            (Profile::Proxy, Form::List(Show::All, _)) => 2,
+            (Profile::Proxy, Form::Named(..)) => 3,
+            (Profile::Edge, Form::List(Show::Enabled, _)) => 4,
+            (Profile::Edge, Form::List(Show::All, _)) => 5,
+            (Profile::Edge, Form::Named(..)) => 6,
         };
-        // A list has one order, so a sum over it is enough; an answer by name has the caller's.
-        let ordered = matches!(self.form, Form::Named(_));
-        let mut tag = salt;
-        for (at, picked) in self.picked.iter().enumerate() {
-            let mut sum = self.plan.fragments.hash_sum(picked.first, picked.end);
-            if let (NOBODY, Form::Named(names)) = (picked.flag, self.form) {
-                let name = names.get(at).map_or("", String::as_str);
-                sum = !xxhash_rust::xxh3::xxh3_128(name.as_bytes());
+        match self.form {
+            // A list has one order, so a sum over it is enough; an answer by name has the caller's.
+            Form::List(_, runs) => runs
+                .iter()
+                .fold(salt, |tag, run| tag.wrapping_add(self.plan.fragments.hash_sum(*run))),
+            Form::Named(names, found) => {
+                names.iter().zip(found).fold(salt, |tag, (name, found)| {
+                    let sum = match found.flag {
+                        NOBODY => !xxhash_rust::xxh3::xxh3_128(name.as_bytes()),
+                        _ => self.plan.fragments.hash_sum(self.run_of(*found)),
+                    };
+                    tag.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b).wrapping_add(sum)
+                })
             }
-            if ordered {
-                tag = tag.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-            }
-            tag = tag.wrapping_add(sum);
         }
-        tag
     }
 
     /// Whether a random draw had a hand in it: the same question may be answered otherwise.
@@ -86,48 +88,41 @@ impl Answer<'_> {
 
     /// What [`Answer::render_into`] appends is no longer than this, in bytes.
     pub fn bytes_at_most(&self, profile: Profile) -> usize {
-        let names: usize = match self.form {
-            Form::List(_) => 0,
-            // JSON spells one byte with six at most.
-            Form::Named(names) => names.iter().map(|name| 6 * name.len() + OFF_BYTES).sum(),
+        let bytes = |run| self.plan.fragments.get(profile, run).len();
+        let answers: usize = match self.form {
+            Form::List(_, runs) => runs.iter().map(|run| bytes(*run)).sum(),
+            Form::Named(names, found) => {
+                let each = names.iter().zip(found);
+                // JSON spells one byte with six at most.
+                each.map(|(name, found)| bytes(self.run_of(*found)).max(6 * name.len() + OFF_BYTES))
+                    .sum()
+            }
         };
-        let fragments = self.picked.iter();
-        let fragments = fragments
-            .map(|picked| self.plan.fragments.get(profile, picked.first, picked.end).len())
-            .sum::<usize>();
-        LIST_BYTES + names + fragments
+        LIST_BYTES + answers
     }
 
     /// Whether each flag that was asked for by name is on, in the order of the names. Nothing for a
     /// list.
     pub fn named(&self) -> impl Iterator<Item = (&str, bool)> {
-        let names = match self.form {
-            Form::List(_) => &[],
-            Form::Named(names) => names,
+        let (names, found) = match self.form {
+            Form::List(..) => (&[][..], &[][..]),
+            Form::Named(names, found) => (names, found),
         };
-        names.iter().zip(self.picked).map(|(name, picked)| (name.as_str(), self.is_on(*picked)))
-    }
-
-    fn is_on(&self, picked: Picked) -> bool {
-        self.plan.flags.get(picked.flag as usize).is_some_and(|flag| match flag.kind {
-            Kind::Folded(code) => code != OFF,
-            Kind::Live => picked.first != flag.fragment,
-        })
+        names.iter().zip(found).map(|(name, found)| (name.as_str(), found.code != OFF))
     }
 
     /// Appends `{"toggles":[…]}` in the spelling of `profile`.
     pub fn render_into(&self, profile: Profile, body: &mut Vec<u8>) {
         body.extend_from_slice(b"{\"toggles\":[");
         match self.form {
-            Form::List(_) => {
-                for picked in self.picked {
-                    let bytes = self.plan.fragments.get(profile, picked.first, picked.end);
-                    body.extend_from_slice(bytes);
+            Form::List(_, runs) => {
+                for run in runs {
+                    body.extend_from_slice(self.plan.fragments.get(profile, *run));
                 }
             }
-            Form::Named(names) => {
-                for (picked, name) in self.picked.iter().zip(names) {
-                    self.render_named(*picked, name, profile, body);
+            Form::Named(names, found) => {
+                for (name, found) in names.iter().zip(found) {
+                    self.render_named(*found, name, profile, body);
                 }
             }
         }
@@ -140,15 +135,15 @@ impl Answer<'_> {
 
     /// One answer to a name. The Proxy spells these a little differently from its lists: a flag
     /// that is off repeats `featureEnabled`, and `impressionData` is never absent or null.
-    fn render_named(&self, picked: Picked, name: &str, profile: Profile, body: &mut Vec<u8>) {
-        let flag = self.plan.flags.get(picked.flag as usize);
-        let fragment = self.plan.fragments.get(profile, picked.first, picked.end);
-        if profile == Profile::Edge && flag.is_some() {
+    fn render_named(&self, found: Named, name: &str, profile: Profile, body: &mut Vec<u8>) {
+        let label = self.plan.labels.get(found.flag as usize);
+        let fragment = self.plan.fragments.get(profile, self.run_of(found));
+        if profile == Profile::Edge && label.is_some() {
             body.extend_from_slice(fragment);
             return;
         }
-        let impression = flag.map_or(Impression::Absent, |flag| flag.impression);
-        if self.is_on(picked) {
+        let impression = label.map_or(Impression::Absent, |label| label.impression);
+        if found.code != OFF {
             let absent: &[u8] = match impression {
                 Impression::Is(_) => return body.extend_from_slice(fragment),
                 Impression::Null => b",\"impressionData\":null},",
@@ -159,6 +154,14 @@ impl Answer<'_> {
             return;
         }
         render_off(name, impression == Impression::Is(true), profile, body);
+    }
+
+    /// The fragment of a flag that was found; none of one that was not.
+    fn run_of(&self, found: Named) -> Run {
+        match found.flag {
+            NOBODY => Run { first: 0, end: 0 },
+            flag => self.plan.run_of(flag, found.code),
+        }
     }
 }
 

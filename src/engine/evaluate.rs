@@ -3,19 +3,23 @@
 //! One pass gives on or off and the variant together, from the same draw. Nothing is allocated once
 //! the caller's [`Scratch`] has grown to the plan's size.
 
+mod memory;
+
 use std::cell::Cell;
 
+use self::memory::Forgetting;
+pub(super) use self::memory::{Memory, Remembering};
+
 use super::{
-    answer::{Answer, Form, NOBODY, Picked, Show},
-    context::{Context, SESSION_ID, USER_ID},
+    answer::{Answer, Form, NOBODY, Named, Show},
+    context::Context,
     plan::{
-        Conditions, Decided, Draw, Flag, FlagId, Key, Kind, OFF, ON, Outcome, Plan, Step, Strategy,
-        Test, rollout::Prefix,
+        Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Plan, Step, Strategy, Test,
+        fragment::Run,
+        rollout::{Blocks, Bucket},
     },
 };
 
-/// A flag whose outcome nobody asked for yet.
-const UNKNOWN: u32 = u32::MAX;
 /// The draw behind `default` stickiness without an identifier: one per request.
 const REQUEST_DRAW: u64 = 0;
 
@@ -23,9 +27,15 @@ const REQUEST_DRAW: u64 = 0;
 #[derive(Debug, Default)]
 pub struct Scratch {
     decided: Decided,
-    /// The outcome of each parent, once known: a child and its parent see the same draw.
-    outcomes: Vec<u32>,
-    picked: Vec<Picked>,
+    /// The bucket of each rollout.
+    buckets: Vec<Bucket>,
+    blocks: Blocks,
+    /// The outcome of each parent: a child and its parent see the same draw.
+    parents: Vec<u32>,
+    /// The fragments that make a list.
+    runs: Vec<Run>,
+    /// What was asked for by name.
+    named: Vec<Named>,
 }
 
 /// What one flag is for one context.
@@ -47,28 +57,6 @@ pub(super) struct Evaluation<'a, M> {
     by_chance: Cell<bool>,
 }
 
-/// What an evaluation keeps of what it decided, so that nothing dear is decided twice.
-pub(super) trait Memory {
-    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool;
-
-    /// The outcome of a parent. `None` where it has to be decided.
-    fn recall(&self, memo: u32) -> Option<u32>;
-
-    fn keep(&mut self, memo: u32, code: u32);
-}
-
-/// For many flags: conditions are decided by the group, parents once.
-pub(super) struct Remembering<'a> {
-    decided: &'a mut Decided,
-    outcomes: &'a mut [u32],
-}
-
-/// For one flag: preparing a memory would cost more than deciding what little it asks for.
-struct Forgetting<'a> {
-    /// Room for a value in lower case.
-    lowered: &'a mut String,
-}
-
 // === impl Scratch ===
 
 impl Scratch {
@@ -81,14 +69,23 @@ impl Scratch {
         &'a mut self,
         plan: &'a Plan,
         context: &'a Context,
-    ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Vec<Picked>) {
-        self.decided.reset(&plan.conditions);
-        self.outcomes.clear();
-        self.outcomes.resize(plan.parents as usize, UNKNOWN);
-        self.picked.clear();
-        let memory = Remembering { decided: &mut self.decided, outcomes: &mut self.outcomes };
-        let by_chance = Cell::new(false);
-        (Evaluation { plan, context, memory, by_chance }, &mut self.picked)
+    ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Vec<Run>) {
+        plan.conditions.decide(context, &mut self.decided);
+        plan.rollouts.decide(context, &mut self.blocks, &mut self.buckets);
+        self.parents.clear();
+        self.runs.clear();
+        let memory = Remembering {
+            decided: &mut self.decided,
+            buckets: &self.buckets,
+            parents: &mut self.parents,
+        };
+        let mut evaluation = Evaluation::new(plan, context, memory);
+        for parent in &plan.parents {
+            // A parent has no parents of its own, so this needs no order.
+            let code = evaluation.outcome_of(*parent);
+            evaluation.memory.parents.push(code);
+        }
+        (evaluation, &mut self.runs)
     }
 }
 
@@ -104,13 +101,13 @@ impl Plan {
         scratch: &'a mut Scratch,
         show: Show,
     ) -> Answer<'a> {
-        let (mut evaluation, picked) = scratch.start(self, context);
+        let (mut evaluation, runs) = scratch.start(self, context);
         match show {
-            Show::Enabled => evaluation.list_enabled(picked),
-            Show::All => evaluation.list_all(picked),
+            Show::Enabled => evaluation.list_enabled(runs),
+            Show::All => evaluation.list_all(runs),
         }
         let by_chance = evaluation.by_chance.get();
-        Answer { plan: self, picked, form: Form::List(show), by_chance }
+        Answer { plan: self, form: Form::List(show, runs), by_chance }
     }
 
     /// Evaluates exactly `names`, in their order, duplicates kept. A name that no visible flag has
@@ -121,13 +118,15 @@ impl Plan {
         scratch: &'a mut Scratch,
         names: &'a [String],
     ) -> Answer<'a> {
-        let (mut evaluation, picked) = scratch.start(self, context);
-        picked.extend(names.iter().map(|name| match self.flag(name) {
-            Some(FlagId(number)) => evaluation.pick(number),
-            None => Picked { first: 0, end: 0, flag: NOBODY },
+        let Scratch { decided, named, .. } = scratch;
+        let mut evaluation = Evaluation::new(self, context, Forgetting::new(decided));
+        named.clear();
+        named.extend(names.iter().map(|name| match self.flag(name) {
+            Some(FlagId(flag)) => Named { flag, code: evaluation.outcome(flag) },
+            None => Named { flag: NOBODY, code: OFF },
         }));
         let by_chance = evaluation.by_chance.get();
-        Answer { plan: self, picked, form: Form::Named(names), by_chance }
+        Answer { plan: self, form: Form::Named(names, named), by_chance }
     }
 
     /// Evaluates one flag.
@@ -138,9 +137,8 @@ impl Plan {
         context: &Context,
         scratch: &mut Scratch,
     ) -> Verdict<'_> {
-        let memory = Forgetting { lowered: scratch.decided.text() };
-        let by_chance = Cell::new(false);
-        let code = Evaluation { plan: self, context, memory, by_chance }.outcome(flag.0);
+        let memory = Forgetting::new(&mut scratch.decided);
+        let code = Evaluation::new(self, context, memory).outcome(flag.0);
         let choice = self.choice(flag.0, code);
         Verdict {
             enabled: code != OFF,
@@ -150,74 +148,34 @@ impl Plan {
     }
 }
 
-// === impl Remembering ===
-
-impl Memory for Remembering<'_> {
-    #[inline]
-    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool {
-        conditions.holds(condition, context, self.decided)
-    }
-
-    fn recall(&self, memo: u32) -> Option<u32> {
-        self.outcomes.get(memo as usize).copied().filter(|code| *code != UNKNOWN)
-    }
-
-    fn keep(&mut self, memo: u32, code: u32) {
-        if let Some(outcome) = self.outcomes.get_mut(memo as usize) {
-            *outcome = code;
-        }
-    }
-}
-
-// === impl Forgetting ===
-
-impl Memory for Forgetting<'_> {
-    #[inline(always)]
-    fn holds(&mut self, conditions: &Conditions, condition: u32, context: &Context) -> bool {
-        conditions.holds_alone(condition, context, self.lowered)
-    }
-
-    fn recall(&self, _: u32) -> Option<u32> {
-        None
-    }
-
-    fn keep(&mut self, _: u32, _: u32) {}
-}
-
 // === impl Evaluation ===
 
 impl Evaluation<'_, Remembering<'_>> {
-    fn list_enabled(&mut self, picked: &mut Vec<Picked>) {
+    fn list_enabled(&mut self, runs: &mut Vec<Run>) {
         for step in &self.plan.enabled {
             match *step {
-                Step::Run { first, end } => picked.push(Picked { first, end, flag: NOBODY }),
+                Step::Run(run) => append(runs, run),
                 Step::Live(number) => {
                     let code = self.outcome(number);
                     if code != OFF {
-                        picked.push(self.picked(number, code));
+                        append(runs, self.plan.run_of(number, code));
                     }
                 }
             }
         }
     }
 
-    fn list_all(&mut self, picked: &mut Vec<Picked>) {
+    fn list_all(&mut self, runs: &mut Vec<Run>) {
         for number in 0..self.plan.len() as u32 {
-            picked.push(self.pick(number));
+            let code = self.outcome_of(number);
+            append(runs, self.plan.run_of(number, code));
         }
     }
+}
 
-    fn pick(&mut self, number: u32) -> Picked {
-        let code = self.outcome(number);
-        self.picked(number, code)
-    }
-
-    fn picked(&self, number: u32, code: u32) -> Picked {
-        let first = self.plan.flags.get(number as usize).map_or(0, |flag| match flag.kind {
-            Kind::Folded(_) => flag.fragment,
-            Kind::Live => flag.fragment + code,
-        });
-        Picked { first, end: first + 1, flag: number }
+impl<'a, M> Evaluation<'a, M> {
+    fn new(plan: &'a Plan, context: &'a Context, memory: M) -> Self {
+        Self { plan, context, memory, by_chance: Cell::new(false) }
     }
 }
 
@@ -227,18 +185,17 @@ impl<M: Memory> Evaluation<'_, M> {
         match self.plan.flags.get(number as usize) {
             None => OFF,
             Some(Flag { kind: Kind::Folded(code), .. }) => *code,
-            Some(flag) => self.live(flag),
+            Some(flag) => match self.memory.parent(flag.parenthood) {
+                Some(code) => code,
+                None => self.decide(flag),
+            },
         }
     }
 
-    /// The outcome of a flag that depends on the context.
-    fn live(&mut self, flag: &Flag) -> u32 {
-        let Some(memo) = flag.memo else { return self.decide(flag) };
-        self.memory.recall(memo).unwrap_or_else(|| {
-            let code = self.decide(flag);
-            self.memory.keep(memo, code);
-            code
-        })
+    /// As [`Evaluation::outcome`], where it is not asked for by the thousand.
+    #[inline(never)]
+    pub(super) fn outcome_of(&mut self, number: u32) -> u32 {
+        self.outcome(number)
     }
 
     /// Whether a condition holds for the context.
@@ -270,9 +227,12 @@ impl<M: Memory> Evaluation<'_, M> {
     #[inline(never)]
     fn is_let_by_parents(&mut self, flag: &Flag) -> bool {
         let dependencies = slice(&self.plan.dependencies, &flag.dependencies);
-        // A parent has no parents of its own, so this goes one level deep.
         dependencies.iter().all(|dependency| {
-            let code = self.outcome(dependency.parent);
+            let code = match self.memory.parent(dependency.parenthood) {
+                Some(code) => code,
+                // It has no parents of its own, so this goes one level deep.
+                None => self.outcome_of(dependency.parent),
+            };
             dependency.wanted.admits(code)
         })
     }
@@ -291,27 +251,41 @@ impl<M: Memory> Evaluation<'_, M> {
     /// Whether the strategy of this number is satisfied, its conditions aside.
     #[inline]
     pub(super) fn passes(&self, number: u32, test: &Test) -> bool {
-        match test {
+        match *test {
             Test::Always => true,
-            Test::Present(slot) => self.context.identifier(*slot).is_some(),
-            Test::Rollout { key, prefix, percent } => {
-                self.bucket(number, *key, prefix).is_some_and(|place| place <= u32::from(*percent))
+            Test::Present(slot) => self.context.identifier(slot).is_some(),
+            Test::Chance { percent } => self.drawn_alone(number) <= u32::from(percent),
+            Test::Rollout { rollout, percent } => {
+                self.bucket(rollout).is_within(percent, || self.drawn_for_all())
             }
         }
     }
 
     /// The bucket among 100 that a rollout puts the caller in. `None` for a caller without the
     /// value that it sticks to.
-    #[inline]
-    pub(super) fn bucket(&self, number: u32, key: Key, prefix: &Prefix) -> Option<u32> {
-        match key {
-            Key::Random => Some(self.drawn(1 + 2 * u64::from(number), 100)),
-            Key::Slot(slot) => self.context.identifier(slot).map(|id| prefix.normalized(id, 100)),
-            Key::Default => Some(match self.identifier() {
-                Some(id) => prefix.normalized(id, 100),
-                None => self.drawn(REQUEST_DRAW, 100),
-            }),
+    pub(super) fn bucket_number(&self, number: u32, test: &Test) -> Option<u32> {
+        match *test {
+            Test::Always | Test::Present(_) => None,
+            Test::Chance { .. } => Some(self.drawn_alone(number)),
+            Test::Rollout { rollout, .. } => self.bucket(rollout).number(|| self.drawn_for_all()),
         }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, rollout: u32) -> Bucket {
+        self.memory.bucket(&self.plan.rollouts, rollout, self.context)
+    }
+
+    /// A bucket among 100, for the strategy of this number alone.
+    #[inline(never)]
+    fn drawn_alone(&self, number: u32) -> u32 {
+        self.drawn(1 + 2 * u64::from(number), 100)
+    }
+
+    /// A bucket among 100, for every rollout that finds nothing to stick to.
+    #[inline(never)]
+    fn drawn_for_all(&self) -> u32 {
+        self.drawn(REQUEST_DRAW, 100)
     }
 
     /// The variant that a draw gives (`spec/evaluation.md` 7.2).
@@ -332,21 +306,10 @@ impl<M: Memory> Evaluation<'_, M> {
     /// The bucket among its total that the draw of this number puts the caller in.
     #[inline]
     pub(super) fn target(&self, number: u32, draw: &Draw) -> u32 {
-        let id = match draw.key {
-            Key::Default => self.identifier(),
-            Key::Slot(slot) => self.context.identifier(slot),
-            Key::Random => None,
-        };
-        match id {
+        match draw.key.identifier(self.context) {
             Some(id) => draw.prefix.normalized(id, draw.total),
             None => self.drawn(2 + 2 * u64::from(number), draw.total),
         }
-    }
-
-    /// What `default` stickiness sticks to.
-    #[inline]
-    fn identifier(&self) -> Option<&[u8]> {
-        self.context.identifier(USER_ID).or_else(|| self.context.identifier(SESSION_ID))
     }
 
     /// A number from 1 to `total`, the same for the same request and draw.
@@ -361,6 +324,15 @@ impl<M: Memory> Evaluation<'_, M> {
         bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
         (bits >> 32) as u32 % total.max(1) + 1
+    }
+}
+
+/// Appends a run, to the last one where it goes on from there.
+#[inline]
+fn append(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.end == run.first => last.end = run.end,
+        _ => runs.push(run),
     }
 }
 

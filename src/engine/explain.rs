@@ -75,7 +75,7 @@ impl Plan {
 impl Explainer<'_> {
     /// `None` when the trace is not of this plan.
     fn explain(mut self, trace: &Trace<'_>) -> Option<Explanation> {
-        let code = self.evaluation.outcome(self.flag);
+        let code = self.evaluation.outcome_of(self.flag);
         let parents = trace.parents.iter().map(|parent| self.parent(parent)).collect();
         let strategies: Vec<StrategyReason> =
             (1..).zip(&trace.strategies).map(|(at, s)| self.strategy(at, s)).collect();
@@ -110,7 +110,7 @@ impl Explainer<'_> {
             Parent::Unknown => (ParentState::Unknown, false),
             Parent::Child => (ParentState::HasParents, false),
             Parent::Flag { number, wanted } => {
-                let code = self.evaluation.outcome(*number);
+                let code = self.evaluation.outcome_of(*number);
                 let variant = self.plan.choice(*number, code).map(|c| c.name.to_string());
                 let state =
                     if code == OFF { ParentState::Off } else { ParentState::On { variant } };
@@ -247,9 +247,14 @@ impl Explainer<'_> {
             Test::Present(slot) => {
                 reason.identified_by = Some(self.identity(Key::Slot(*slot), &reason.stickiness));
             }
-            Test::Rollout { key, prefix, .. } => {
-                reason.identified_by = Some(self.identity(*key, &reason.stickiness));
-                reason.bucket = self.evaluation.bucket(number, *key, prefix);
+            Test::Chance { .. } => {
+                reason.identified_by = Some(Identity::Chance);
+                reason.bucket = self.evaluation.bucket_number(number, &strategy.test);
+            }
+            Test::Rollout { rollout, .. } => {
+                let key = self.plan.rollouts.get(*rollout).map(|(key, _)| key);
+                reason.identified_by = key.map(|key| self.identity(key, &reason.stickiness));
+                reason.bucket = self.evaluation.bucket_number(number, &strategy.test);
             }
         }
     }

@@ -14,6 +14,7 @@ pub(super) mod index;
 mod link;
 mod list;
 mod lower;
+mod names;
 mod pattern;
 pub(super) mod rollout;
 mod strategy;
@@ -30,12 +31,15 @@ pub(super) use lower::{OFF, ON};
 
 use self::{
     basis::Basis,
-    fragment::Fragments,
+    fragment::{Fragments, Run},
     index::TextIndex,
     lower::{Choice, Code},
-    rollout::Prefix,
+    rollout::{Prefix, Rollouts},
 };
-use super::{context::ROOT_FIELDS, model::Impression};
+use super::{
+    context::{Context, ROOT_FIELDS, SESSION_ID, USER_ID},
+    model::Impression,
+};
 
 /// A payload compiled for one set of projects.
 ///
@@ -45,12 +49,15 @@ pub struct Plan {
     slots: Slots,
     pub(super) conditions: Conditions,
     /// The names of the visible flags; a name's number is its flag's.
-    names: TextIndex,
+    names: Arc<TextIndex>,
     /// Visible flags in byte order of their names, then flags that only their children see.
     pub(super) flags: Vec<Flag>,
+    /// Of each flag.
+    pub(super) labels: Vec<Label>,
     pub(super) strategies: Vec<Strategy>,
     /// Condition `<< 1`, with the lowest bit set where it must not hold.
     pub(super) literals: Vec<u32>,
+    pub(super) rollouts: Rollouts,
     pub(super) draws: Vec<Draw>,
     pub(super) picks: Vec<Pick>,
     pub(super) overrides: Vec<Override>,
@@ -58,10 +65,12 @@ pub struct Plan {
     /// The variants of each flag that has any and can be on.
     pub(super) choices: Vec<Arc<[Choice]>>,
     pub(super) fragments: Fragments,
+    /// The fragments from this one on say that a flag is off, the visible flags in turn.
+    first_off: u32,
     /// What an answer of enabled flags is made of, in its order.
     pub(super) enabled: Vec<Step>,
-    /// How many flags have an outcome that others ask for.
-    pub(super) parents: u32,
+    /// The flags that others depend on.
+    pub(super) parents: Vec<u32>,
     basis: Basis,
     /// What explanations lower again with.
     host: Host,
@@ -119,15 +128,20 @@ pub(super) struct Slots {
 #[derive(Clone, Debug)]
 pub(super) struct Flag {
     pub(super) kind: Kind,
-    pub(super) impression: Impression,
-    /// The fragment of outcome 0 of a live flag; the only fragment of any other.
+    /// The fragment that says it is on. Of a live flag: by outcome, the first of them.
     pub(super) fragment: u32,
-    /// Its place in `choices`, if it has variants.
-    pub(super) choice: u32,
     pub(super) strategies: Range<u32>,
     pub(super) dependencies: Range<u32>,
-    /// Where the outcome is kept for children to see. `None` for a flag without children.
-    pub(super) memo: Option<u32>,
+    /// Its place in `parents`; nowhere for a flag without children.
+    pub(super) parenthood: u32,
+}
+
+/// What is not needed to decide a flag.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label {
+    pub(super) impression: Impression,
+    /// Its place in `choices`, if it has variants.
+    choice: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,10 +162,18 @@ pub(super) struct Strategy {
 pub(super) enum Test {
     Always,
     Present(SlotId),
-    Rollout { key: Key, prefix: Prefix, percent: u8 },
+    /// Chance alone decides, for each request anew.
+    Chance {
+        percent: u8,
+    },
+    /// One of the plan's rollouts.
+    Rollout {
+        rollout: u32,
+        percent: u8,
+    },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// `userId`, else `sessionId`, else chance.
     Default,
@@ -193,6 +215,8 @@ pub(super) struct Override {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dependency {
     pub(super) parent: u32,
+    /// The parent's place in `parents`.
+    pub(super) parenthood: u32,
     /// The parent's outcomes that let the child be on, sorted.
     pub(super) wanted: Wanted,
 }
@@ -209,8 +233,8 @@ pub(super) enum Wanted {
 /// A part of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The fragments `first..end`, whoever asks.
-    Run { first: u32, end: u32 },
+    /// These fragments, whoever asks.
+    Run(Run),
     /// What this flag turns out to be.
     Live(u32),
 }
@@ -253,6 +277,17 @@ impl Plan {
         stats
     }
 
+    /// What an outcome of the visible flag of this number reads like.
+    #[inline]
+    pub(super) fn run_of(&self, flag: u32, code: Code) -> Run {
+        let fragment = match self.flags.get(flag as usize) {
+            Some(Flag { kind: Kind::Live, fragment, .. }) if code != OFF => fragment + (code - ON),
+            Some(Flag { fragment, .. }) if code != OFF => *fragment,
+            _ => self.first_off + flag,
+        };
+        Run { first: fragment, end: fragment + 1 }
+    }
+
     pub(super) fn slots(&self) -> &Slots {
         &self.slots
     }
@@ -275,8 +310,11 @@ impl Plan {
             + self.conditions.bytes()
             + self.names.bytes()
             + held(&self.flags)
+            + held(&self.labels)
+            + held(&self.parents)
             + held(&self.strategies)
             + held(&self.literals)
+            + self.rollouts.bytes()
             + held(&self.draws)
             + held(&self.picks)
             + held(&self.overrides)
@@ -318,6 +356,20 @@ impl Slots {
 impl SlotId {
     pub(super) fn is_root(self) -> bool {
         (self.0 as usize) < ROOT_FIELDS.len()
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// Who the caller is. `None` where that is left to chance, or where the caller lacks the field.
+    #[inline]
+    pub(super) fn identifier(self, context: &Context) -> Option<&[u8]> {
+        match self {
+            Self::Default => context.identifier(USER_ID).or_else(|| context.identifier(SESSION_ID)),
+            Self::Random => None,
+            Self::Slot(slot) => context.identifier(slot),
+        }
     }
 }
 

@@ -159,6 +159,7 @@ impl Catalog {
         let previous = previous.unwrap_or_default();
         let (features, warnings) =
             guarded(|| Features::parse_over(json, &previous)).ok_or(BadPayload::Panicked)??;
+        drop(previous);
         let flags = features.len();
         let delivered = Delivered { features: Arc::new(features), warnings };
         let compiled = self.compile(&environment, part, &delivered).ok_or(BadPayload::Panicked)?;
@@ -170,10 +171,11 @@ impl Catalog {
         self.plans.retain(|scope, _| realm(world, &scope.environment) != &*environment);
         self.plans.extend(compiled.plans);
         self.definitions.insert(environment.clone(), compiled.definitions);
-        if let Some(compiler) = self.compilers.get_mut(&environment) {
-            compiler.forget_others(&compiled.merged);
-        }
         self.merged.insert(environment.clone(), compiled.merged);
+        // Once nobody holds the payload before any more.
+        if let Some(compiler) = self.compilers.get_mut(&environment) {
+            compiler.forget_unused();
+        }
         self.warn(&environment, &compiled.warnings);
         self.warned.insert(environment, compiled.warnings);
         self.figures.updated();

@@ -82,11 +82,10 @@ impl Plan {
     fn sticks_to(&self, slot: SlotId) -> bool {
         let is_it = |key: &Key| matches!(key, Key::Slot(it) if *it == slot);
         let tests = self.strategies.iter().any(|strategy| match &strategy.test {
-            Test::Always => false,
             Test::Present(it) => *it == slot,
-            Test::Rollout { key, .. } => is_it(key),
+            Test::Always | Test::Chance { .. } | Test::Rollout { .. } => false,
         });
-        tests || self.draws.iter().any(|draw| is_it(&draw.key))
+        tests || self.rollouts.any(is_it) || self.draws.iter().any(|draw| is_it(&draw.key))
     }
 }
 

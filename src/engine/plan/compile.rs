@@ -10,6 +10,7 @@ use super::{
     definition::Patterns,
     link::{Linker, Unit},
     lower::{Lowered, lower},
+    names::NameCache,
     values::ValueCache,
 };
 use crate::engine::model::{Feature, Features, Segment, Warning};
@@ -30,10 +31,16 @@ pub fn compile(features: &Features, projects: &Projects, host: &Host) -> (Plan, 
 #[derive(Debug)]
 pub struct Compiler {
     host: Host,
-    lowered: AHashMap<Box<str>, Known>,
+    lowered: AHashMap<Identity, Known>,
+    names: NameCache,
     values: ValueCache,
     patterns: Patterns,
 }
+
+/// A feature, as distinct from all others that are known.
+// INVARIANT: who keeps an identity keeps its feature, so that no other takes its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Identity(usize);
 
 /// A feature as it was when it was lowered.
 #[derive(Debug)]
@@ -52,6 +59,7 @@ impl Compiler {
         Self {
             host,
             lowered: AHashMap::new(),
+            names: NameCache::default(),
             values: ValueCache::default(),
             patterns: Patterns::default(),
         }
@@ -79,24 +87,25 @@ impl Compiler {
         }
         let hidden = hidden.len();
         let visible = units.len() - hidden;
-        let mut plan = Linker::new(&units, visible, &mut self.values).link();
+        let mut plan = Linker::new(&units, visible, &mut self.names, &mut self.values).link();
         plan.basis = Basis::of(&plan, (&units, visible), features, &self.host);
         plan.host = self.host.clone();
         (plan, warnings)
     }
 
-    /// Forgets what `features` no longer holds. What is still in use stays, and no plan changes.
-    pub fn forget_others(&mut self, features: &Features) {
-        self.lowered.retain(|name, known| {
-            features.features.get(name).is_some_and(|it| Arc::ptr_eq(it, &known.feature))
-        });
+    /// Forgets what nobody else holds any more: features that are gone, and what plans that are gone
+    /// were made of. What is still in use stays, and no plan changes.
+    pub fn forget_unused(&mut self) {
+        self.lowered.retain(|_, known| Arc::strong_count(&known.feature) > 1);
+        self.names.forget_unused();
         self.values.forget_unused();
         self.patterns.forget_unused();
     }
 
     fn lower(&mut self, feature: &Arc<Feature>, features: &Features) -> Arc<Lowered> {
-        if let Some(known) = self.lowered.get(&feature.name)
-            && known.is_current(feature, features)
+        let identity = Identity(Arc::as_ptr(feature).addr());
+        if let Some(known) = self.lowered.get(&identity)
+            && known.is_current(features)
         {
             return Arc::clone(&known.lowered);
         }
@@ -104,19 +113,19 @@ impl Compiler {
         let ids = feature.strategies.iter().flat_map(|strategy| &strategy.segments);
         let segments = ids.map(|id| (*id, features.segments.get(id).cloned())).collect();
         let known = Known { feature: Arc::clone(feature), segments, lowered: Arc::clone(&lowered) };
-        self.lowered.insert(feature.name.clone(), known);
+        self.lowered.insert(identity, known);
         lowered
     }
 }
 
 impl Known {
-    fn is_current(&self, feature: &Arc<Feature>, features: &Features) -> bool {
-        Arc::ptr_eq(&self.feature, feature)
-            && self.segments.iter().all(|(id, then)| match (then, features.segments.get(id)) {
-                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
-                (None, None) => true,
-                _ => false,
-            })
+    /// Whether the segments are still those of then.
+    fn is_current(&self, features: &Features) -> bool {
+        self.segments.iter().all(|(id, then)| match (then, features.segments.get(id)) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            (None, None) => true,
+            _ => false,
+        })
     }
 }
 

@@ -1,93 +1,100 @@
 //! Conditions: what constraints, user lists, address lists and overrides ask of one context value.
 //!
-//! A condition is decided at most once per request. Conditions of one operator family on one slot
-//! form a group that is decided together: one look-up tells every list that holds a value, one parse
-//! serves every threshold. A missing or unreadable value satisfies no condition; `NOT_IN` and
-//! `inverted` are inversions of the reference, not conditions of their own
-//! (`spec/evaluation.md` 4.2).
+//! Conditions of one operator family on one slot form a group that is decided together: one look-up
+//! tells every list that holds a value, one parse serves every threshold. Whoever asks for many flags
+//! has the groups decided before; what is dear to decide stands alone and waits until somebody asks.
+//! A missing or unreadable value satisfies no condition; `NOT_IN` and `inverted` are inversions of
+//! the reference, not conditions of their own (`spec/evaluation.md` 4.2).
 
 mod alone;
+mod form;
 mod meaning;
 
-use std::{cmp::Ordering, ops::Range, sync::Arc};
+use std::{cmp::Ordering, sync::Arc};
 
-use memchr::memmem;
-use regex::Regex;
-
+use self::form::Form;
 use super::{
     SlotId,
-    definition::{Comparison, Definition, Place, Predicate, Version},
-    values::{ValueCache, ValueSets},
+    definition::{Comparison, Definition, Predicate},
+    values::{Few, ValueCache},
 };
 use crate::engine::{
     context::{CURRENT_TIME, Context},
-    value::{date, date::Instant, fold, network, network::Networks, number, version},
+    value::{date, date::Instant, fold, network, number, version},
 };
 
 /// All conditions of a plan, numbered so that those of one group are neighbours.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Conditions {
-    /// The group of each condition.
-    homes: Vec<u32>,
+    /// Of each condition.
+    homes: Vec<Home>,
     groups: Vec<Group>,
+    /// The conditions and the groups that are decided for everybody; those behind stand alone.
+    common: Common,
+}
+
+/// Where a condition is decided.
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    group: u32,
+    /// The group's.
+    slot: SlotId,
+    /// What it compares with, if that is little: whoever asks for it alone looks no further.
+    few: Few,
+}
+
+/// The first so many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Common {
+    conditions: usize,
+    groups: usize,
 }
 
 /// What is known of each condition in one request. Kept by the caller between requests.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Decided {
-    known: Vec<u64>,
-    truth: Vec<u64>,
+    truths: Vec<Truth>,
     /// The value of `lowered_slot` in lower case.
     lowered: String,
     lowered_slot: Option<SlotId>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truth {
+    Fails,
+    Holds,
+    /// Nobody asked yet.
+    Open,
+}
+
 #[derive(Debug)]
 struct Group {
     first: u32,
-    count: u32,
     slot: SlotId,
     form: Form,
-}
-
-/// How a group decides its conditions.
-#[derive(Debug)]
-enum Form {
-    In(Arc<ValueSets>),
-    Numbers(Box<[(Comparison, f64)]>),
-    Dates(Box<[(Comparison, Instant)]>),
-    Versions(Box<[(Comparison, Version)]>),
-    Networks(Box<[Networks]>),
-    // The dear ones stand alone: decided only when a strategy gets as far as asking.
-    Text(Needles),
-    Pattern { regex: Regex, case_insensitive: bool },
-}
-
-#[derive(Debug)]
-struct Needles {
-    place: Place,
-    folded: bool,
-    needles: Box<[memmem::Finder<'static>]>,
 }
 
 // === impl Conditions ===
 
 impl Conditions {
-    /// Numbers `definitions` and builds their groups. Also returns the number that each of them
-    /// got, in the order they came.
+    /// Numbers `definitions`, which are on `fields`, and builds their groups. Also returns the number
+    /// that each of them got, in the order they came.
     pub(super) fn build(
         definitions: &[Arc<Definition>],
-        slot_of: impl Fn(&str) -> SlotId,
+        fields: &[SlotId],
         values: &mut ValueCache,
     ) -> (Self, Vec<u32>) {
         let mut order: Vec<(u8, SlotId, usize)> = definitions
             .iter()
+            .zip(fields)
             .enumerate()
-            .map(|(at, definition)| (definition.predicate.family(), slot_of(&definition.field), at))
+            .map(|(at, (definition, slot))| (definition.predicate.family(), *slot, at))
             .collect();
-        order.sort_unstable();
+        order.sort_unstable_by_key(|&(family, slot, at)| {
+            (u64::from(family) << 32 | u64::from(slot.0), at)
+        });
 
-        let mut conditions = Self { homes: Vec::with_capacity(order.len()), groups: Vec::new() };
+        let mut conditions = Self { homes: Vec::with_capacity(order.len()), ..Self::default() };
         let mut numbers = vec![0; definitions.len()];
         for chunk in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let Some(&(family, slot, _)) = chunk.first() else { continue };
@@ -104,6 +111,9 @@ impl Conditions {
                 }
             } else {
                 conditions.push_group(slot, &members, values);
+                // Families come in their order: those that stand alone are the last.
+                conditions.common =
+                    Common { conditions: conditions.homes.len(), groups: conditions.groups.len() };
             }
         }
         (conditions, numbers)
@@ -112,8 +122,15 @@ impl Conditions {
     fn push_group(&mut self, slot: SlotId, members: &[&Arc<Definition>], values: &mut ValueCache) {
         let first = self.homes.len() as u32;
         let Some(form) = Form::of(members, values) else { return };
-        self.homes.extend(members.iter().map(|_| self.groups.len() as u32));
-        self.groups.push(Group { first, count: members.len() as u32, slot, form });
+        let group = self.groups.len() as u32;
+        self.homes.extend((0..).zip(members).map(|(member, _)| {
+            let few = match &form {
+                Form::In(sets) => sets.few(member),
+                _ => Few::default(),
+            };
+            Home { group, slot, few }
+        }));
+        self.groups.push(Group { first, slot, form });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -142,30 +159,44 @@ impl Conditions {
 
     pub(super) fn bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|group| group.form.bytes()).sum();
-        4 * self.homes.capacity() + size_of::<Group>() * self.groups.capacity() + groups
+        size_of::<Home>() * self.homes.capacity()
+            + size_of::<Group>() * self.groups.capacity()
+            + groups
     }
 
-    /// Whether a condition holds for `context`; decides its whole group if nobody asked before.
-    #[inline]
+    /// Forgets the last request in `decided`, and decides every group for `context`.
+    pub(in crate::engine) fn decide(&self, context: &Context, decided: &mut Decided) {
+        decided.lowered_slot = None;
+        decided.truths.clear();
+        decided.truths.resize(self.common.conditions, Truth::Fails);
+        decided.truths.resize(self.len(), Truth::Open);
+        for group in self.groups.iter().take(self.common.groups) {
+            group.decide(context, decided);
+        }
+    }
+
+    /// Whether a condition holds for the `context` that `decided` was decided for.
+    #[inline(always)]
     pub(in crate::engine) fn holds(
         &self,
         condition: u32,
         context: &Context,
         decided: &mut Decided,
     ) -> bool {
-        let (word, bit) = place(condition);
-        if decided.known.get(word).copied().unwrap_or(0) & bit == 0 {
-            self.decide(condition, context, decided);
+        match decided.truths.get(condition as usize) {
+            Some(Truth::Open) => self.decide_alone(condition, context, decided),
+            truth => truth == Some(&Truth::Holds),
         }
-        decided.truth.get(word).copied().unwrap_or(0) & bit != 0
     }
 
     #[cold]
-    fn decide(&self, condition: u32, context: &Context, decided: &mut Decided) {
-        let Some(home) = self.homes.get(condition as usize) else { return };
-        let Some(group) = self.groups.get(*home as usize) else { return };
-        decided.mark_known(group.first..group.first + group.count);
-        group.decide(context, decided);
+    fn decide_alone(&self, condition: u32, context: &Context, decided: &mut Decided) -> bool {
+        decided.set(condition, Truth::Fails);
+        let home = self.homes.get(condition as usize);
+        if let Some(group) = home.and_then(|home| self.groups.get(home.group as usize)) {
+            group.decide(context, decided);
+        }
+        decided.truths.get(condition as usize) == Some(&Truth::Holds)
     }
 }
 
@@ -182,7 +213,7 @@ impl Group {
             Form::In(sets) => {
                 if let Some(text) = context.bytes(self.slot) {
                     for member in sets.holding(text) {
-                        decided.set(self.first + member);
+                        decided.set(self.first + member, Truth::Holds);
                     }
                 }
             }
@@ -221,7 +252,7 @@ impl Group {
                 if let Some(address) = network::parse_address(text) {
                     for (member, networks) in (0..).zip(networks) {
                         if networks.contains(address) {
-                            decided.set(self.first + member);
+                            decided.set(self.first + member, Truth::Holds);
                         }
                     }
                 }
@@ -233,12 +264,12 @@ impl Group {
                     needles.found_in(text)
                 };
                 if found {
-                    decided.set(self.first);
+                    decided.set(self.first, Truth::Holds);
                 }
             }
             Form::Pattern { regex, .. } => {
                 if regex.is_match(text) {
-                    decided.set(self.first);
+                    decided.set(self.first, Truth::Holds);
                 }
             }
             // Decided by the caller: it compares bytes, or knows what a missing `currentTime` means.
@@ -254,116 +285,19 @@ impl Group {
     ) {
         for (member, (comparison, threshold)) in (0..).zip(thresholds) {
             if comparison.admits(against(threshold)) {
-                decided.set(self.first + member);
+                decided.set(self.first + member, Truth::Holds);
             }
         }
-    }
-}
-
-// === impl Form ===
-
-impl Form {
-    /// The form for predicates of one family. `None` for none.
-    fn of(members: &[&Arc<Definition>], values: &mut ValueCache) -> Option<Self> {
-        Some(match &members.first()?.predicate {
-            Predicate::In(_) => Self::In(values.get(members)),
-            Predicate::Number(..) => Self::Numbers(gather(members, |predicate| match predicate {
-                Predicate::Number(comparison, number) => Some((*comparison, number.0)),
-                _ => None,
-            })),
-            Predicate::Date(..) => Self::Dates(gather(members, |predicate| match predicate {
-                Predicate::Date(comparison, instant) => Some((*comparison, *instant)),
-                _ => None,
-            })),
-            Predicate::Version(..) => {
-                Self::Versions(gather(members, |predicate| match predicate {
-                    Predicate::Version(comparison, version) => Some((*comparison, version.clone())),
-                    _ => None,
-                }))
-            }
-            Predicate::Network(_) => Self::Networks(gather(members, |predicate| match predicate {
-                Predicate::Network(networks) => Some(networks.clone()),
-                _ => None,
-            })),
-            Predicate::Text { place, needles, folded } => Self::Text(Needles {
-                place: *place,
-                folded: *folded,
-                needles: needles
-                    .iter()
-                    .map(|needle| memmem::Finder::new(needle.as_bytes()).into_owned())
-                    .collect(),
-            }),
-            Predicate::Pattern(pattern) => Self::Pattern {
-                regex: pattern.regex.clone(),
-                case_insensitive: pattern.case_insensitive,
-            },
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::In(sets) => sets.bytes(),
-            Self::Numbers(list) => size_of_val(&**list),
-            Self::Dates(list) => size_of_val(&**list),
-            Self::Versions(list) => size_of_val(&**list),
-            Self::Networks(list) => {
-                size_of_val(&**list) + list.iter().map(Networks::bytes).sum::<usize>()
-            }
-            Self::Text(needles) => size_of_val(&*needles.needles),
-            // What a pattern holds is the library's secret; its source is a floor.
-            Self::Pattern { regex, .. } => regex.as_str().len(),
-        }
-    }
-}
-
-fn gather<T>(members: &[&Arc<Definition>], part: impl Fn(&Predicate) -> Option<T>) -> Box<[T]> {
-    members.iter().filter_map(|member| part(&member.predicate)).collect()
-}
-
-// === impl Needles ===
-
-impl Needles {
-    fn found_in(&self, text: &str) -> bool {
-        let text = text.as_bytes();
-        self.needles.iter().any(|finder| match self.place {
-            Place::Start => text.starts_with(finder.needle()),
-            Place::End => text.ends_with(finder.needle()),
-            Place::Anywhere => finder.find(text).is_some(),
-        })
     }
 }
 
 // === impl Decided ===
 
 impl Decided {
-    /// Forgets everything and makes room for `conditions`.
-    pub(in crate::engine) fn reset(&mut self, conditions: &Conditions) {
-        let words = conditions.len().div_ceil(64);
-        self.known.clear();
-        self.known.resize(words, 0);
-        self.truth.clear();
-        self.truth.resize(words, 0);
-        self.lowered_slot = None;
-    }
-
-    fn set(&mut self, condition: u32) {
-        let (word, bit) = place(condition);
-        if let Some(word) = self.truth.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
-    fn mark_known(&mut self, conditions: Range<u32>) {
-        let mut at = conditions.start;
-        while at < conditions.end {
-            let (word, bit) = place(at);
-            let end = conditions.end.min((at / 64 + 1) * 64);
-            // The bits from `at` up, less those from `end` up where the word goes on beyond it.
-            let above = if end.is_multiple_of(64) { 0 } else { u64::MAX << (end % 64) };
-            if let Some(word) = self.known.get_mut(word) {
-                *word |= bit.wrapping_neg() & !above;
-            }
-            at = end;
+    #[inline]
+    fn set(&mut self, condition: u32, is: Truth) {
+        if let Some(truth) = self.truths.get_mut(condition as usize) {
+            *truth = is;
         }
     }
 
@@ -387,27 +321,4 @@ impl Decided {
 /// Neither side is NaN: what is none of the numbers was turned away before.
 fn of_numbers(number: f64, threshold: f64) -> Ordering {
     number.partial_cmp(&threshold).unwrap_or(Ordering::Equal)
-}
-
-#[inline]
-fn place(condition: u32) -> (usize, u64) {
-    (condition as usize / 64, 1 << (condition % 64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn conditions_of_a_range_and_no_others_are_marked_known() {
-        for range in [0..0, 0..1, 3..64, 5..64, 0..64, 63..65, 64..128, 1..200, 70..70, 127..192] {
-            let mut decided = Decided { known: vec![0; 4], ..Decided::default() };
-            decided.mark_known(range.clone());
-            for condition in 0..256 {
-                let (word, bit) = place(condition);
-                let known = decided.known[word] & bit != 0;
-                assert_eq!(known, range.contains(&condition), "{condition} of {range:?}");
-            }
-        }
-    }
 }

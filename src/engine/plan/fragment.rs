@@ -17,20 +17,30 @@ pub enum Profile {
     Edge,
 }
 
-/// All fragments of a plan, numbered.
-#[derive(Debug, Default)]
+/// All fragments of a plan, numbered: neighbours are one piece of bytes.
+#[derive(Debug)]
 pub(in crate::engine) struct Fragments {
-    spellings: [Spelling; 2],
-    /// Sums of the fragments' hashes up to and with each, wrapping: a run's sum is a difference.
-    hash_sums: Vec<u128>,
+    /// The bytes in the spelling of each profile. Every fragment ends with a comma.
+    spellings: [Vec<u8>; 2],
+    /// Between any two fragments, before the first and after the last.
+    bounds: Vec<Bound>,
 }
 
-/// The bytes of one profile. Every fragment ends with a comma.
-#[derive(Debug, Default)]
-struct Spelling {
-    bytes: Vec<u8>,
-    /// Where each fragment ends in `bytes`.
-    ends: Vec<u32>,
+/// What all fragments before a place come to. All that a run of fragments takes stands in two of
+/// these: they are side by side where the run is short.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bound {
+    /// The sum of their hashes, wrapping, its lower half first: a run's sum is a difference.
+    hash_sum: [u64; 2],
+    /// Their bytes in the spelling of each profile.
+    bytes: [u32; 2],
+}
+
+/// The fragments `first..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Run {
+    pub(in crate::engine) first: u32,
+    pub(in crate::engine) end: u32,
 }
 
 /// One fragment in both spellings, on its way into [`Fragments`].
@@ -51,64 +61,85 @@ pub(super) enum Says<'a> {
 
 // === impl Fragments ===
 
+impl Default for Fragments {
+    fn default() -> Self {
+        Self { spellings: Default::default(), bounds: vec![Bound::default()] }
+    }
+}
+
 impl Fragments {
-    pub(super) fn push(&mut self, fragment: &Fragment) {
-        let sum = self.hash_sums.last().copied().unwrap_or(0);
-        self.hash_sums.push(sum.wrapping_add(fragment.hash));
-        for (spelling, text) in self.spellings.iter_mut().zip([&fragment.proxy, &fragment.edge]) {
-            spelling.bytes.extend_from_slice(text.as_bytes());
-            spelling.ends.push(spelling.bytes.len() as u32);
+    /// `None`: a fragment that nobody asks for, to keep a place.
+    pub(super) fn push(&mut self, fragment: Option<&Fragment>) {
+        let mut bound = self.bounds.last().copied().unwrap_or_default();
+        if let Some(fragment) = fragment {
+            bound.hash_sum = halves(whole(bound.hash_sum).wrapping_add(fragment.hash));
+            let texts = [&fragment.proxy, &fragment.edge];
+            for ((bytes, end), text) in self.spellings.iter_mut().zip(&mut bound.bytes).zip(texts) {
+                bytes.extend_from_slice(text.as_bytes());
+                // Payloads are bounded far below 4 GiB by the transport.
+                *end = bytes.len() as u32;
+            }
         }
+        self.bounds.push(bound);
     }
 
     /// Makes room for `all`, so that nothing is moved while they come.
-    pub(super) fn reserve<'a>(&mut self, all: impl Iterator<Item = &'a Fragment>) {
+    pub(super) fn reserve<'a>(&mut self, all: impl Iterator<Item = Option<&'a Fragment>>) {
         let (mut count, mut proxy, mut edge) = (0, 0, 0);
         for fragment in all {
             count += 1;
-            proxy += fragment.proxy.len();
-            edge += fragment.edge.len();
+            proxy += fragment.map_or(0, |fragment| fragment.proxy.len());
+            edge += fragment.map_or(0, |fragment| fragment.edge.len());
         }
-        self.hash_sums.reserve_exact(count);
+        self.bounds.reserve_exact(count);
         for (spelling, bytes) in self.spellings.iter_mut().zip([proxy, edge]) {
-            spelling.bytes.reserve_exact(bytes);
-            spelling.ends.reserve_exact(count);
+            spelling.reserve_exact(bytes);
         }
     }
 
     pub(super) fn len(&self) -> u32 {
-        self.hash_sums.len() as u32
+        self.bounds.len() as u32 - 1
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let spellings: usize =
-            self.spellings.iter().map(|s| s.bytes.capacity() + 4 * s.ends.capacity()).sum();
-        spellings + size_of::<u128>() * self.hash_sums.capacity()
+        let spellings: usize = self.spellings.iter().map(Vec::capacity).sum();
+        spellings + size_of::<Bound>() * self.bounds.capacity()
     }
 
-    /// The bytes of the fragments `first..end`, each with its comma.
+    /// The bytes of a run of fragments, each with its comma.
     #[inline]
-    pub(in crate::engine) fn get(&self, profile: Profile, first: u32, end: u32) -> &[u8] {
+    pub(in crate::engine) fn get(&self, profile: Profile, run: Run) -> &[u8] {
+        let [proxy, edge] = &self.spellings;
         let spelling = match profile {
-            Profile::Proxy => &self.spellings[0],
-            Profile::Edge => &self.spellings[1],
+            Profile::Proxy => proxy,
+            Profile::Edge => edge,
         };
-        let limit = |fragment: u32| match fragment {
-            0 => 0,
-            fragment => spelling.ends.get(fragment as usize - 1).copied().unwrap_or(0) as usize,
+        let place = |bound: Bound| match profile {
+            Profile::Proxy => bound.bytes[0] as usize,
+            Profile::Edge => bound.bytes[1] as usize,
         };
-        spelling.bytes.get(limit(first)..limit(end)).unwrap_or(&[])
+        spelling.get(place(self.bound(run.first))..place(self.bound(run.end))).unwrap_or(&[])
     }
 
-    /// The sum of the hashes of the fragments `first..end`, wrapping.
+    /// The sum of the hashes of a run of fragments, wrapping.
     #[inline]
-    pub(in crate::engine) fn hash_sum(&self, first: u32, end: u32) -> u128 {
-        let limit = |fragment: u32| match fragment {
-            0 => 0,
-            fragment => self.hash_sums.get(fragment as usize - 1).copied().unwrap_or(0),
-        };
-        limit(end).wrapping_sub(limit(first))
+    pub(in crate::engine) fn hash_sum(&self, run: Run) -> u128 {
+        let sum = |place| whole(self.bound(place).hash_sum);
+        sum(run.end).wrapping_sub(sum(run.first))
     }
+
+    #[inline]
+    fn bound(&self, place: u32) -> Bound {
+        self.bounds.get(place as usize).copied().unwrap_or_default()
+    }
+}
+
+fn whole([low, high]: [u64; 2]) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+fn halves(whole: u128) -> [u64; 2] {
+    [whole as u64, (whole >> 64) as u64]
 }
 
 // === impl Fragment ===

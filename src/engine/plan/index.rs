@@ -128,8 +128,8 @@ impl TextIndexBuilder {
     }
 
     pub(in crate::engine) fn build(mut self) -> TextIndex {
-        // Texts that came twice leave cells that nobody needs.
-        if (TextIndex::homes_for(self.index.len()) as u64) < self.index.homes {
+        // Texts that came twice leave cells that nobody needs. Placing them all again pays for many.
+        if TextIndex::homes_for(self.index.len()) as u64 * 4 < self.index.homes * 3 {
             self.index.shrink();
         }
         self.index.cells.shrink_to_fit();

@@ -6,20 +6,21 @@ use std::{ops::Range, sync::Arc};
 use ahash::AHashMap;
 
 use super::{
-    Dependency, Draw, Flag, Host, Key, Kind, OFF, ON, Outcome, Override, Pick, Plan, SlotId, Slots,
-    Step, Strategy, Test, Wanted,
+    Dependency, Draw, Flag, Host, Key, Kind, Label, OFF, ON, Outcome, Override, Pick, Plan, SlotId,
+    Slots, Step, Strategy, Test, Wanted,
     basis::Basis,
     condition::Conditions,
     definition::Definition,
-    fragment::Fragments,
-    index::TextIndexBuilder,
+    fragment::{Fragments, Run},
     lower::{self, Lowered},
+    names::{NameCache, slots},
+    rollout::{Prefix, Rollouts},
     values::ValueCache,
 };
-use crate::engine::{
-    context::ROOT_FIELDS,
-    model::{Dependency as Parent, Feature},
-};
+use crate::engine::model::{Dependency as Parent, Feature};
+
+/// The place of what has none.
+const NOWHERE: u32 = u32::MAX;
 
 /// A feature of the payload with its lowered form.
 pub(super) type Unit = (Arc<Feature>, Arc<Lowered>);
@@ -29,9 +30,10 @@ pub(super) struct Linker<'a> {
     /// The visible flags in byte order of their names, then the hidden ones.
     features: &'a [Unit],
     visible: usize,
-    numbers: AHashMap<&'a str, u32>,
     /// The number of each distinct condition.
     conditions: AHashMap<&'a Definition, u32>,
+    /// Each rollout in the order they came.
+    rollouts: Vec<(Key, Prefix)>,
     plan: Plan,
 }
 
@@ -45,7 +47,12 @@ enum Depends {
 // === impl Linker ===
 
 impl<'a> Linker<'a> {
-    pub(super) fn new(features: &'a [Unit], visible: usize, values: &mut ValueCache) -> Self {
+    pub(super) fn new(
+        features: &'a [Unit],
+        visible: usize,
+        names: &mut NameCache,
+        values: &mut ValueCache,
+    ) -> Self {
         let mut definitions: Vec<Arc<Definition>> = Vec::new();
         let mut positions: AHashMap<&Definition, u32> = AHashMap::new();
         for literal in features.iter().flat_map(|(_, lowered)| lowered.literals()) {
@@ -54,42 +61,40 @@ impl<'a> Linker<'a> {
                 definitions.len() as u32 - 1
             });
         }
-        let slots = slots(features, &definitions);
-        let (conditions, numbers) =
-            Conditions::build(&definitions, |field| slots.of(field), values);
+        let (slots, fields) = slots(features, &definitions);
+        let (conditions, numbers) = Conditions::build(&definitions, &fields, values);
         for number in positions.values_mut() {
             *number = numbers.get(*number as usize).copied().unwrap_or(u32::MAX);
-        }
-        let mut names = TextIndexBuilder::with_capacity(visible);
-        for (feature, _) in features.iter().take(visible) {
-            names.insert(&feature.name);
         }
         let plan = Plan {
             slots,
             conditions,
-            names: names.build(),
+            names: names.get(features.get(..visible).unwrap_or(&[])),
             flags: Vec::with_capacity(features.len()),
+            labels: Vec::with_capacity(features.len()),
             strategies: Vec::new(),
             literals: Vec::new(),
+            rollouts: Rollouts::default(),
             draws: Vec::new(),
             picks: Vec::new(),
             overrides: Vec::new(),
             dependencies: Vec::new(),
             choices: Vec::new(),
             fragments: Fragments::default(),
+            first_off: 0,
             enabled: Vec::new(),
-            parents: 0,
+            parents: Vec::new(),
             basis: Basis::default(),
             host: Host::default(),
         };
-        let numbers = features.iter().map(|(feature, _)| &*feature.name).zip(0..).collect();
-        Self { features, visible, numbers, conditions: positions, plan }
+        Self { features, visible, conditions: positions, rollouts: Vec::new(), plan }
     }
 
     pub(super) fn link(mut self) -> Plan {
         for (feature, lowered) in self.features {
             self.flag(feature, lowered);
         }
+        self.number_rollouts();
         self.mark_parents();
         self.write_fragments();
         self.list_enabled();
@@ -108,14 +113,13 @@ impl<'a> Linker<'a> {
             Kind::Live => self.strategies(lowered),
         };
         let dependencies = append(&mut self.plan.dependencies, dependencies);
+        self.plan.labels.push(Label { impression: feature.impression, choice });
         self.plan.flags.push(Flag {
             kind,
-            impression: feature.impression,
             fragment: 0,
-            choice,
             strategies,
             dependencies,
-            memo: None,
+            parenthood: NOWHERE,
         });
     }
 
@@ -142,10 +146,7 @@ impl<'a> Linker<'a> {
     /// The rules of `spec/evaluation.md` section 6. A parent with parents of its own satisfies
     /// nobody, so chains and cycles end here.
     fn depends(&self, on: &Parent) -> Depends {
-        let Some(number) = self.numbers.get(on.parent.as_str()).copied() else {
-            return Depends::Never;
-        };
-        let Some((feature, lowered)) = self.features.get(number as usize) else {
+        let Some((number, (feature, lowered))) = self.find(&on.parent) else {
             return Depends::Never;
         };
         if !feature.dependencies.is_empty() {
@@ -155,8 +156,18 @@ impl<'a> Linker<'a> {
         match lowered.constant() {
             Some(code) if wanted.admits(code) => Depends::Always,
             Some(_) => Depends::Never,
-            None => Depends::On(Dependency { parent: number, wanted }),
+            None => Depends::On(Dependency { parent: number, parenthood: NOWHERE, wanted }),
         }
+    }
+
+    /// The feature called `name`, and its number.
+    fn find(&self, name: &str) -> Option<(u32, &'a Unit)> {
+        let (visible, hidden) = self.features.split_at_checked(self.visible)?;
+        let among = |features: &[Unit]| {
+            features.binary_search_by(|(feature, _)| (*feature.name).cmp(name)).ok()
+        };
+        let at = among(visible).or_else(|| Some(self.visible + among(hidden)?))?;
+        Some((at as u32, self.features.get(at)?))
     }
 
     fn strategies(&mut self, lowered: &Lowered) -> Range<u32> {
@@ -206,12 +217,18 @@ impl<'a> Linker<'a> {
         self.plan.draws.push(draw);
     }
 
-    fn test(&self, test: &lower::Test) -> Test {
+    fn test(&mut self, test: &lower::Test) -> Test {
         match test {
             lower::Test::Always => Test::Always,
             lower::Test::Present(field) => Test::Present(self.plan.slots.of(field)),
+            lower::Test::Rollout { key: lower::Key::Random, percent, .. } => {
+                Test::Chance { percent: *percent }
+            }
             lower::Test::Rollout { key, prefix, percent } => {
-                Test::Rollout { key: self.key(key), prefix: *prefix, percent: *percent }
+                // By the order in which they come, until all are known.
+                let rollout = self.rollouts.len() as u32;
+                self.rollouts.push((self.key(key), *prefix));
+                Test::Rollout { rollout, percent: *percent }
             }
         }
     }
@@ -228,39 +245,59 @@ impl<'a> Linker<'a> {
         self.conditions.get(definition).copied().unwrap_or(u32::MAX >> 1)
     }
 
-    fn mark_parents(&mut self) {
-        for dependency in &self.plan.dependencies {
-            if let Some(flag) = self.plan.flags.get_mut(dependency.parent as usize)
-                && flag.memo.is_none()
-            {
-                flag.memo = Some(self.plan.parents);
-                self.plan.parents += 1;
+    fn number_rollouts(&mut self) {
+        let (rollouts, numbers) = Rollouts::build(&self.rollouts);
+        for strategy in &mut self.plan.strategies {
+            if let Test::Rollout { rollout, .. } = &mut strategy.test {
+                *rollout = numbers.get(*rollout as usize).copied().unwrap_or(u32::MAX);
             }
+        }
+        self.plan.rollouts = rollouts;
+    }
+
+    fn mark_parents(&mut self) {
+        for dependency in &mut self.plan.dependencies {
+            let Some(flag) = self.plan.flags.get_mut(dependency.parent as usize) else { continue };
+            if flag.parenthood == NOWHERE {
+                flag.parenthood = self.plan.parents.len() as u32;
+                self.plan.parents.push(dependency.parent);
+            }
+            dependency.parenthood = flag.parenthood;
         }
     }
 
+    /// What makes lists of enabled flags comes first and in their order, so that flags which are on
+    /// side by side are one piece of bytes; what flags that are off say stands behind it.
     fn write_fragments(&mut self) {
-        // Folded flags that are on come first and in order, so that neighbours form one run.
-        let folded_on = |kind| matches!(kind, Kind::Folded(code) if code != OFF);
         let visible = self.features.iter().take(self.visible).map(|(_, lowered)| lowered);
         let placed: Vec<_> = visible
             .zip(&mut self.plan.flags)
             .map(|(lowered, flag)| {
-                let fragments = match flag.kind {
-                    Kind::Folded(code) => lowered.fragments.get(code as usize..code as usize + 1),
-                    Kind::Live => Some(&*lowered.fragments),
+                let (off, on) = match lowered.fragments.split_first() {
+                    Some((off, on)) => (Some(off), on),
+                    None => (None, &[][..]),
                 };
-                (fragments.unwrap_or(&[]), flag)
+                match flag.kind {
+                    Kind::Live => (flag, on, off),
+                    Kind::Folded(OFF) => (flag, &[][..], off),
+                    Kind::Folded(code) => {
+                        let at = (code - ON) as usize;
+                        (flag, on.get(at..=at).unwrap_or(&[]), None)
+                    }
+                }
             })
             .collect();
         let fragments = &mut self.plan.fragments;
-        fragments.reserve(placed.iter().flat_map(|(written, _)| written.iter()));
-        let (first, then): (Vec<_>, Vec<_>) =
-            placed.into_iter().partition(|(_, flag)| folded_on(flag.kind));
-        for (written, flag) in first.into_iter().chain(then) {
+        let ons = placed.iter().flat_map(|(_, on, _)| on.iter().map(Some));
+        fragments.reserve(ons.chain(placed.iter().map(|(_, _, off)| *off)));
+        let mut offs = Vec::with_capacity(placed.len());
+        for (flag, on, off) in placed {
             flag.fragment = fragments.len();
-            written.iter().for_each(|fragment| fragments.push(fragment));
+            on.iter().for_each(|fragment| fragments.push(Some(fragment)));
+            offs.push(off);
         }
+        self.plan.first_off = fragments.len();
+        offs.into_iter().for_each(|off| fragments.push(off));
     }
 
     fn list_enabled(&mut self) {
@@ -268,39 +305,14 @@ impl<'a> Linker<'a> {
         for (number, flag) in (0u32..).zip(self.plan.flags.iter().take(self.visible)) {
             match (flag.kind, steps.last_mut()) {
                 (Kind::Folded(OFF), _) => {}
-                (Kind::Folded(_), Some(Step::Run { end, .. })) if *end == flag.fragment => {
-                    *end += 1
-                }
+                (Kind::Folded(_), Some(Step::Run(run))) if run.end == flag.fragment => run.end += 1,
                 (Kind::Folded(_), _) => {
-                    steps.push(Step::Run { first: flag.fragment, end: flag.fragment + 1 });
+                    steps.push(Step::Run(Run { first: flag.fragment, end: flag.fragment + 1 }));
                 }
                 (Kind::Live, _) => steps.push(Step::Live(number)),
             }
         }
     }
-}
-
-/// Every name that a live part of `features` asks a context for, the root fields first.
-fn slots(features: &[Unit], definitions: &[Arc<Definition>]) -> Slots {
-    let mut named: Vec<&str> = ROOT_FIELDS.to_vec();
-    named.extend(definitions.iter().map(|definition| &*definition.field));
-    for (_, lowered) in features {
-        let tests = lowered.strategies.iter().filter_map(|strategy| match &strategy.test {
-            lower::Test::Present(field) => Some(&**field),
-            lower::Test::Rollout { key: lower::Key::Field(field), .. } => Some(&**field),
-            _ => None,
-        });
-        let draws = lowered.draws.iter().filter_map(|draw| match &draw.key {
-            lower::Key::Field(field) => Some(&**field),
-            _ => None,
-        });
-        named.extend(tests.chain(draws));
-    }
-    let mut names = TextIndexBuilder::with_capacity(named.len());
-    for name in named {
-        names.insert(name);
-    }
-    Slots { names: names.build() }
 }
 
 /// Appends `items` and says where they stand.
@@ -315,6 +327,8 @@ fn append<T>(list: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Range<u32
 impl Plan {
     fn shrink(&mut self) {
         self.flags.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.parents.shrink_to_fit();
         self.strategies.shrink_to_fit();
         self.literals.shrink_to_fit();
         self.draws.shrink_to_fit();

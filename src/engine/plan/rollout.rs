@@ -1,5 +1,9 @@
 //! Buckets: which share of the callers an identifier falls into (section 3.4).
 
+mod lanes;
+
+pub(in crate::engine) use lanes::{Blocks, Bucket, Rollouts};
+
 /// Seed of the hash that decides rollouts.
 pub(in crate::engine) const ROLLOUT_SEED: u32 = 0;
 /// Seed of the hash that chooses variants.
@@ -32,7 +36,13 @@ fn scramble(block: u32) -> u32 {
 
 #[inline]
 fn mix(state: u32, block: u32) -> u32 {
-    (state ^ scramble(block)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+    turn(state ^ scramble(block))
+}
+
+/// What follows on each whole block.
+#[inline]
+fn turn(state: u32) -> u32 {
+    state.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 #[inline]
@@ -49,6 +59,11 @@ impl Prefix {
     /// The hash of `<group>:` as far as it goes; `seed` is [`ROLLOUT_SEED`] or [`VARIANT_SEED`].
     pub(in crate::engine) fn new(group: &str, seed: u32) -> Self {
         Self { state: seed, residue: 0, len: 0 }.extend(group.as_bytes()).extend(b":")
+    }
+
+    /// How many bytes stand behind its whole blocks, at most three.
+    fn alignment(&self) -> u32 {
+        self.len & 3
     }
 
     fn extend(self, bytes: &[u8]) -> Self {

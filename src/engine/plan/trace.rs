@@ -272,9 +272,15 @@ impl Plan {
                 self.slots.get(field) == Some(slot)
             }
             (
-                Test::Rollout { key, prefix, percent },
+                Test::Chance { percent },
+                lower::Test::Rollout { key: lower::Key::Random, percent: share, .. },
+            ) => percent == *share,
+            (
+                Test::Rollout { rollout, percent },
                 lower::Test::Rollout { key: wanted, prefix: group, percent: share },
-            ) => (prefix, percent) == (*group, *share) && self.is_key(key, wanted),
+            ) => self.rollouts.get(rollout).is_some_and(|(key, prefix)| {
+                (prefix, percent) == (*group, *share) && self.is_key(key, wanted)
+            }),
             _ => false,
         }
     }

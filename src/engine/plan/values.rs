@@ -22,17 +22,18 @@ pub(super) struct ValueSets {
     members: Vec<u32>,
     /// The values of all short lists.
     short: Vec<Short>,
-    /// What is known of each list without a look-up.
-    lists: Vec<Listed>,
+    /// The values of each list by itself, if it is short.
+    few: Vec<Few>,
 }
 
-/// A list by itself.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    /// Where the values of a short list stand in `short`; nowhere for a long one.
+/// The values of a short list: asked alone, they are compared with a value faster than it is looked
+/// up. Of a long list: nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Few {
+    /// Where they stand in `short`.
     start: u32,
     end: u32,
-    /// The marks of a short list's values.
+    /// The [`mark`] of each.
     marks: u64,
 }
 
@@ -51,8 +52,7 @@ pub(super) struct ValueCache {
     built: Vec<(Vec<Arc<Definition>>, Arc<ValueSets>)>,
 }
 
-/// A list of no more values than this is compared with a value, asked alone, faster than the value is
-/// looked up.
+/// A list of no more values than this is short.
 const SHORT: usize = 8;
 
 /// The set without members.
@@ -63,6 +63,8 @@ const EMPTY: u32 = u32::MAX;
 struct SetBuilder {
     sets: Vec<(u32, u32)>,
     known: AHashMap<(u32, u32), u32>,
+    /// What was asked for last, which is mostly what is asked for next.
+    last: Option<((u32, u32), u32)>,
 }
 
 // === impl SetBuilder ===
@@ -70,10 +72,16 @@ struct SetBuilder {
 impl SetBuilder {
     /// The set of `set`'s members and `member`, which must be above them all.
     fn with(&mut self, set: u32, member: u32) -> u32 {
-        *self.known.entry((set, member)).or_insert_with(|| {
-            self.sets.push((set, member));
+        let wanted = (set, member);
+        if let Some((_, number)) = self.last.filter(|(last, _)| *last == wanted) {
+            return number;
+        }
+        let number = *self.known.entry(wanted).or_insert_with(|| {
+            self.sets.push(wanted);
             self.sets.len() as u32 - 1
-        })
+        });
+        self.last = Some((wanted, number));
+        number
     }
 
     /// Numbers the sets in `used` anew, leaving out what only led to them. Returns where each begins
@@ -144,7 +152,7 @@ impl ValueSets {
         let mut values = TextIndexBuilder::with_capacity(total);
         let mut sets = SetBuilder::default();
         let mut set_of: Vec<u32> = Vec::with_capacity(total);
-        let (mut short, mut listed) = (Vec::new(), Vec::with_capacity(members.len()));
+        let (mut short, mut few) = (Vec::new(), Vec::with_capacity(members.len()));
         for (member, list) in (0u32..).zip(lists) {
             let (start, mut marks) = (short.len() as u32, 0);
             for (hash, value) in list.iter() {
@@ -160,12 +168,12 @@ impl ValueSets {
                     short.push(value);
                 }
             }
-            listed.push(Listed { start, end: short.len() as u32, marks });
+            few.push(Few { start, end: short.len() as u32, marks });
         }
         short.shrink_to_fit();
         let (set_bounds, members) = sets.number_used(&mut set_of);
         set_of.shrink_to_fit();
-        Self { values: values.build(), set_of, set_bounds, members, short, lists: listed }
+        Self { values: values.build(), set_of, set_bounds, members, short, few }
     }
 
     /// The lists that hold `value`, by their position within the group.
@@ -174,20 +182,14 @@ impl ValueSets {
         self.set_with(value).iter().copied()
     }
 
-    /// Whether the list at `position` holds `value`.
-    #[inline]
-    pub(super) fn is_held(&self, value: &[u8], position: u32) -> bool {
-        let Some(list) = self.lists.get(position as usize) else { return false };
-        if list.start == list.end {
-            return self.is_held_in_long(value, position);
-        }
-        let first = Ends::of(value).first;
-        list.marks & mark(first) != 0 && self.is_held_in_short(value, first, *list)
+    /// The values of the list at `position`, if it is short.
+    pub(super) fn few(&self, position: u32) -> Few {
+        self.few.get(position as usize).copied().unwrap_or_default()
     }
 
-    #[inline(never)]
-    fn is_held_in_short(&self, value: &[u8], first: u64, list: Listed) -> bool {
-        let short = self.short.get(list.start as usize..list.end as usize).unwrap_or(&[]);
+    /// Whether `value`, whose first ends are `first`, is one of the few.
+    pub(super) fn are(&self, few: Few, value: &[u8], first: u64) -> bool {
+        let short = self.short.get(few.start as usize..few.end as usize).unwrap_or(&[]);
         short.iter().any(|short| {
             short.first == first
                 && short.len() == value.len()
@@ -195,9 +197,8 @@ impl ValueSets {
         })
     }
 
-    // Out of line, so that comparing with the few stays small.
-    #[inline(never)]
-    fn is_held_in_long(&self, value: &[u8], position: u32) -> bool {
+    /// Whether the list at `position` holds `value`.
+    pub(super) fn is_held(&self, value: &[u8], position: u32) -> bool {
         self.set_with(value).binary_search(&position).is_ok()
     }
 
@@ -223,7 +224,22 @@ impl ValueSets {
         self.values.bytes()
             + 4 * (self.set_of.capacity() + self.set_bounds.capacity() + self.members.capacity())
             + size_of::<Short>() * self.short.capacity()
-            + size_of::<Listed>() * self.lists.capacity()
+            + size_of::<Few>() * self.few.capacity()
+    }
+}
+
+// === impl Few ===
+
+impl Few {
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether a value that begins with `first` can be one of them: most are told apart here.
+    #[inline]
+    pub(super) fn can_be(self, first: u64) -> bool {
+        self.marks & mark(first) != 0
     }
 }
 

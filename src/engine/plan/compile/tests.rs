@@ -23,8 +23,9 @@ fn answer(plan: &Plan, region: &str) -> String {
 }
 
 /// Compiles `json` over what `compiler` knows, and checks it against compiling from nothing.
-fn recompiled(compiler: &mut Compiler, json: &str, previous: &Features) -> (Features, usize) {
-    let features = features(json, previous);
+fn recompiled(compiler: &mut Compiler, json: &str, previous: Features) -> (Features, usize) {
+    let features = features(json, &previous);
+    drop(previous);
     let before: Vec<_> = compiler.lowered.values().map(|it| Arc::as_ptr(&it.lowered)).collect();
     let (plan, warnings) = compiler.compile(&features, &Projects::All);
     let (fresh, fresh_warnings) = Compiler::new(Host::default()).compile(&features, &Projects::All);
@@ -35,45 +36,50 @@ fn recompiled(compiler: &mut Compiler, json: &str, previous: &Features) -> (Feat
     let lowered =
         compiler.lowered.values().filter(|it| !before.contains(&Arc::as_ptr(&it.lowered)));
     let lowered = lowered.count();
-    compiler.forget_others(&features);
+    compiler.forget_unused();
     (features, lowered)
 }
 
 #[test]
 fn only_what_changed_is_lowered_again() {
     let mut compiler = Compiler::new(Host::default());
-    let (first, lowered) = recompiled(&mut compiler, PAYLOAD, &Features::default());
+    let (first, lowered) = recompiled(&mut compiler, PAYLOAD, Features::default());
     assert_eq!(lowered, 4);
-    let (same, lowered) = recompiled(&mut compiler, PAYLOAD, &first);
+    let (same, lowered) = recompiled(&mut compiler, PAYLOAD, first);
     assert_eq!(lowered, 0);
 
     let off = PAYLOAD.replace(r#"{"name":"b","enabled":true"#, r#"{"name":"b","enabled":false"#);
-    let (changed, lowered) = recompiled(&mut compiler, &off, &same);
+    let (changed, lowered) = recompiled(&mut compiler, &off, same);
     assert_eq!(lowered, 1, "a child is linked again, not lowered");
 
     let segment = off.replace(r#""values":["eu"]"#, r#""values":["jp"]"#);
-    let (_, lowered) = recompiled(&mut compiler, &segment, &changed);
+    let (_, lowered) = recompiled(&mut compiler, &segment, changed);
     assert_eq!(lowered, 1, "the flag that names the segment");
 }
 
 #[test]
 fn what_is_gone_is_forgotten() {
     let mut compiler = Compiler::new(Host::default());
-    let (first, _) = recompiled(&mut compiler, PAYLOAD, &Features::default());
-    recompiled(&mut compiler, r#"{"features":[{"name":"z","enabled":true}]}"#, &first);
-    assert_eq!(compiler.lowered.keys().map(|name| &**name).collect::<Vec<_>>(), ["z"]);
+    let (first, _) = recompiled(&mut compiler, PAYLOAD, Features::default());
+    recompiled(&mut compiler, r#"{"features":[{"name":"z","enabled":true}]}"#, first);
+    let known = compiler.lowered.values();
+    assert_eq!(known.map(|known| &*known.feature.name).collect::<Vec<_>>(), ["z"]);
+    compiler.forget_unused();
+    assert!(compiler.lowered.is_empty());
 }
 
 #[test]
 fn lists_that_stay_keep_their_index() {
     let mut compiler = Compiler::new(Host::default());
-    let (first, _) = recompiled(&mut compiler, PAYLOAD, &Features::default());
-    let kept = compiler.compile(&first, &Projects::All);
+    let (first, _) = recompiled(&mut compiler, PAYLOAD, Features::default());
+    let (kept, _) = compiler.compile(&first, &Projects::All);
     let off = PAYLOAD.replace(r#"{"name":"d","enabled":true"#, r#"{"name":"d","enabled":false"#);
-    recompiled(&mut compiler, &off, &first);
+    let (second, _) = recompiled(&mut compiler, &off, first);
+    let (then, _) = compiler.compile(&second, &Projects::All);
     assert_eq!(compiler.values.len(), 1, "one slot, the same lists");
-    drop(kept);
-    recompiled(&mut compiler, r#"{"features":[]}"#, &first);
+    assert!(Arc::ptr_eq(&kept.names, &then.names), "the same names");
+    drop((kept, then));
+    recompiled(&mut compiler, r#"{"features":[]}"#, second);
     assert_eq!(compiler.values.len(), 0);
 }
 

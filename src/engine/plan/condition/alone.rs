@@ -3,10 +3,10 @@
 
 use std::cmp::Ordering;
 
-use super::{Conditions, Form, Group, of_numbers};
+use super::{Conditions, Form, Group, Home, of_numbers};
 use crate::engine::{
     context::Context,
-    plan::definition::Comparison,
+    plan::{definition::Comparison, index::Ends},
     value::{fold, network, number, version},
 };
 
@@ -21,35 +21,43 @@ impl Conditions {
         context: &Context,
         lowered: &mut String,
     ) -> bool {
-        let home = self.homes.get(condition as usize);
-        home.and_then(|home| self.groups.get(*home as usize))
-            .is_some_and(|group| group.holds(condition - group.first, context, lowered))
+        let Some(home) = self.homes.get(condition as usize) else { return false };
+        if home.few.is_empty() {
+            return self.holds_otherwise(condition, *home, context, lowered);
+        }
+        let Some(text) = context.bytes(home.slot) else { return false };
+        let first = Ends::of(text).first;
+        home.few.can_be(first) && self.are_few(*home, text, first)
     }
-}
 
-// === impl Group ===
-
-impl Group {
-    /// Whether the condition that is the group's `member`th holds.
-    #[inline(always)]
-    fn holds(&self, member: u32, context: &Context, lowered: &mut String) -> bool {
-        match &self.form {
-            Form::In(sets) => {
-                context.bytes(self.slot).is_some_and(|text| sets.is_held(text, member))
-            }
-            _ => self.holds_otherwise(member, context, lowered),
+    // Out of line, here and below: in line stands what decides most.
+    #[inline(never)]
+    fn are_few(&self, home: Home, text: &[u8], first: u64) -> bool {
+        match self.groups.get(home.group as usize) {
+            Some(Group { form: Form::In(sets), .. }) => sets.are(home.few, text, first),
+            _ => false,
         }
     }
 
-    // Out of line, so that lists, which most conditions are, cost little.
     #[inline(never)]
-    fn holds_otherwise(&self, member: u32, context: &Context, lowered: &mut String) -> bool {
-        match &self.form {
-            Form::Dates(dates) => self
+    fn holds_otherwise(
+        &self,
+        condition: u32,
+        home: Home,
+        context: &Context,
+        lowered: &mut String,
+    ) -> bool {
+        let Some(group) = self.groups.get(home.group as usize) else { return false };
+        let member = condition - group.first;
+        match &group.form {
+            Form::In(sets) => {
+                context.bytes(home.slot).is_some_and(|text| sets.is_held(text, member))
+            }
+            Form::Dates(dates) => group
                 .instant(context)
                 .is_some_and(|instant| admits(dates, member, |threshold| instant.cmp(threshold))),
             form => {
-                context.get(self.slot).is_some_and(|text| form.holds_text(member, text, lowered))
+                context.get(home.slot).is_some_and(|text| form.holds_text(member, text, lowered))
             }
         }
     }

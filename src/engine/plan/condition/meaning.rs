@@ -1,7 +1,10 @@
 //! What a numbered condition asks, for whoever explains a plan: the definitions themselves are not
 //! kept.
 
-use super::{Conditions, Form, Needles};
+use super::{
+    Conditions,
+    form::{Form, Needles},
+};
 use crate::engine::plan::{SlotId, definition::Predicate};
 
 // === impl Conditions ===
@@ -15,7 +18,7 @@ impl Conditions {
         predicate: &Predicate,
     ) -> bool {
         let home = self.homes.get(condition as usize);
-        home.and_then(|home| self.groups.get(*home as usize)).is_some_and(|group| {
+        home.and_then(|home| self.groups.get(home.group as usize)).is_some_and(|group| {
             group.slot == slot && group.form.asks(condition - group.first, predicate)
         })
     }

@@ -38,7 +38,7 @@ impl Plan {
     /// The variant behind an outcome of a flag. `None` for an outcome without one.
     pub(in crate::engine) fn choice(&self, flag: u32, code: u32) -> Option<&Choice> {
         let variant = code.checked_sub(FIRST_VARIANT)?;
-        let choices = self.flags.get(flag as usize)?.choice;
+        let choices = self.labels.get(flag as usize)?.choice;
         self.choices.get(choices as usize)?.get(variant as usize)
     }
 

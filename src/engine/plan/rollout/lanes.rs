@@ -1,0 +1,297 @@
+//! The buckets of all rollouts of a plan, in one pass.
+//!
+//! Rollouts that stick to the same field hash the same identifier, and behind prefixes that end at
+//! the same place of a block it is cut into the same blocks. What these contribute is worked out once;
+//! the rest is done for four rollouts in step, which compilers turn into vector instructions.
+
+use super::{Prefix, finish, scramble, turn};
+use crate::engine::{context::Context, plan::Key};
+
+const LANES: usize = 4;
+/// How many buckets a rollout has.
+const HUNDRED: u32 = 100;
+
+/// Where a caller stands among the hundred of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// In one byte, as a request has one for every rollout.
+pub(in crate::engine) struct Bucket(u8);
+
+/// The rollouts of a plan, numbered so that those of one field and one cut are neighbours.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Rollouts {
+    lanes: Vec<Lanes>,
+}
+
+/// Four rollouts that stick to one field and cut it alike. Places without a rollout repeat one.
+#[derive(Debug)]
+struct Lanes {
+    key: Key,
+    states: [u32; LANES],
+    residues: [u32; LANES],
+    lens: [u32; LANES],
+}
+
+/// An identifier, cut for prefixes that leave the same number of bytes in their last block.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Blocks {
+    /// What it adds to the block that the prefix began.
+    head: u32,
+    /// Whether it fills that block.
+    is_filled: bool,
+    /// What the whole blocks behind it contribute, and what is left behind those.
+    whole: Vec<u32>,
+    rest: u32,
+    len: u32,
+}
+
+// === impl Bucket ===
+
+impl Bucket {
+    /// Chance decides, as a caller has nothing to stick to.
+    const CHANCE: Self = Self(0);
+    /// Never among the share: a caller lacks the field that a rollout sticks to.
+    pub(in crate::engine) const NONE: Self = Self(u8::MAX);
+
+    /// Whether it is within a share of `percent` of 100. `by_chance` draws a bucket.
+    #[inline]
+    pub(in crate::engine) fn is_within(self, percent: u8, by_chance: impl FnOnce() -> u32) -> bool {
+        match self {
+            Self::CHANCE => by_chance() <= u32::from(percent),
+            Self(bucket) => bucket <= percent,
+        }
+    }
+
+    /// From 1 to 100. `None` for a caller without the field that a rollout sticks to.
+    pub(in crate::engine) fn number(self, by_chance: impl FnOnce() -> u32) -> Option<u32> {
+        match self {
+            Self::CHANCE => Some(by_chance()),
+            Self::NONE => None,
+            Self(bucket) => Some(bucket.into()),
+        }
+    }
+
+    #[inline]
+    fn of(hash: u32) -> Self {
+        // At most 100.
+        Self((hash % HUNDRED + 1) as u8)
+    }
+
+    /// For a caller without an identifier.
+    fn unidentified(key: Key) -> Self {
+        match key {
+            Key::Default | Key::Random => Self::CHANCE,
+            Key::Slot(_) => Self::NONE,
+        }
+    }
+}
+
+// === impl Rollouts ===
+
+impl Rollouts {
+    /// Numbers `rollouts`. Also returns the number that each of them got, in the order they came.
+    pub(in crate::engine::plan) fn build(rollouts: &[(Key, Prefix)]) -> (Self, Vec<u32>) {
+        let mut order: Vec<(Key, u32, usize)> = rollouts
+            .iter()
+            .enumerate()
+            .map(|(at, (key, prefix))| (*key, prefix.alignment(), at))
+            .collect();
+        order.sort_unstable();
+
+        let mut numbers = vec![0; rollouts.len()];
+        let mut lanes = Vec::new();
+        for alike in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            for four in alike.chunks(LANES) {
+                let number = (lanes.len() * LANES) as u32;
+                for (number, &(_, _, at)) in (number..).zip(four) {
+                    if let Some(slot) = numbers.get_mut(at) {
+                        *slot = number;
+                    }
+                }
+                let members = four.iter().filter_map(|&(_, _, at)| rollouts.get(at));
+                lanes.extend(Lanes::of(members.copied()));
+            }
+        }
+        lanes.shrink_to_fit();
+        (Self { lanes }, numbers)
+    }
+
+    /// What a rollout sticks to, and its prefix. `None` when there is none of that number.
+    pub(in crate::engine) fn get(&self, rollout: u32) -> Option<(Key, Prefix)> {
+        let lanes = self.lanes.get(rollout as usize / LANES)?;
+        let lane = rollout as usize % LANES;
+        let (state, residue) = (*lanes.states.get(lane)?, *lanes.residues.get(lane)?);
+        Some((lanes.key, Prefix { state, residue, len: *lanes.lens.get(lane)? }))
+    }
+
+    /// The bucket of `context` in one rollout.
+    #[inline]
+    pub(in crate::engine) fn bucket(&self, rollout: u32, context: &Context) -> Bucket {
+        let Some((key, prefix)) = self.get(rollout) else { return Bucket::NONE };
+        match key.identifier(context) {
+            Some(identifier) => Bucket::of(prefix.hash(identifier)),
+            None => Bucket::unidentified(key),
+        }
+    }
+
+    /// The buckets of `context` in all rollouts, by their numbers. `blocks` is room to work in.
+    pub(in crate::engine) fn decide(
+        &self,
+        context: &Context,
+        blocks: &mut Blocks,
+        buckets: &mut Vec<Bucket>,
+    ) {
+        buckets.clear();
+        let mut cut_for = None;
+        for lanes in &self.lanes {
+            let Some(identifier) = lanes.key.identifier(context) else {
+                buckets.extend_from_slice(&[Bucket::unidentified(lanes.key); LANES]);
+                continue;
+            };
+            let cut = (lanes.key, lanes.alignment());
+            if cut_for != Some(cut) {
+                blocks.cut(identifier, lanes.alignment());
+                cut_for = Some(cut);
+            }
+            buckets.extend_from_slice(&lanes.buckets(blocks));
+        }
+    }
+
+    pub(in crate::engine::plan) fn bytes(&self) -> usize {
+        size_of::<Lanes>() * self.lanes.capacity()
+    }
+
+    /// Whether any rollout sticks to what `is_it` says.
+    pub(in crate::engine::plan) fn any(&self, is_it: impl Fn(&Key) -> bool) -> bool {
+        self.lanes.iter().any(|lanes| is_it(&lanes.key))
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// `None` for no members.
+    fn of(members: impl Iterator<Item = (Key, Prefix)> + Clone) -> Option<Self> {
+        let (key, first) = members.clone().next()?;
+        let mut lanes = Self {
+            key,
+            states: [first.state; LANES],
+            residues: [first.residue; LANES],
+            lens: [first.len; LANES],
+        };
+        let places = lanes.states.iter_mut().zip(&mut lanes.residues).zip(&mut lanes.lens);
+        for (((state, residue), len), (_, prefix)) in places.zip(members) {
+            (*state, *residue, *len) = (prefix.state, prefix.residue, prefix.len);
+        }
+        Some(lanes)
+    }
+
+    fn alignment(&self) -> u32 {
+        self.lens[0] & 3
+    }
+
+    fn buckets(&self, blocks: &Blocks) -> [Bucket; LANES] {
+        let mut buckets = [Bucket::NONE; LANES];
+        for (bucket, hash) in buckets.iter_mut().zip(self.hash(blocks)) {
+            *bucket = Bucket::of(hash);
+        }
+        buckets
+    }
+
+    #[inline]
+    fn hash(&self, blocks: &Blocks) -> [u32; LANES] {
+        let mut hashes = self.states;
+        for (hash, residue) in hashes.iter_mut().zip(&self.residues) {
+            *hash ^= scramble(residue | blocks.head);
+        }
+        if blocks.is_filled {
+            hashes.iter_mut().for_each(|hash| *hash = turn(*hash));
+        }
+        for block in &blocks.whole {
+            hashes.iter_mut().for_each(|hash| *hash = turn(*hash ^ block));
+        }
+        for (hash, len) in hashes.iter_mut().zip(&self.lens) {
+            *hash = finish(*hash ^ blocks.rest, len.wrapping_add(blocks.len));
+        }
+        hashes
+    }
+}
+
+// === impl Blocks ===
+
+impl Blocks {
+    /// Cuts `identifier` for prefixes with `alignment` bytes in their last block, at most three.
+    fn cut(&mut self, identifier: &[u8], alignment: u32) {
+        // The hash counts modulo 2³².
+        self.len = identifier.len() as u32;
+        self.whole.clear();
+        let head = identifier.split_at_checked(4 - alignment as usize);
+        self.is_filled = head.is_some();
+        let (head, behind) = head.unwrap_or((identifier, &[]));
+        self.head = word(head) << (8 * alignment);
+        let (whole, rest) = behind.as_chunks();
+        self.whole.extend(whole.iter().map(|block| scramble(u32::from_le_bytes(*block))));
+        self.rest = scramble(word(rest));
+    }
+}
+
+/// At most four bytes, the first one lowest.
+fn word(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::plan::{SlotId, rollout::ROLLOUT_SEED};
+
+    proptest! {
+        #[test]
+        fn rollouts_in_step_hash_as_each_does_alone(
+            groups in prop::collection::vec("[a-z.]{0,9}|\\PC{0,4}", 0..40),
+            id in prop::collection::vec(any::<u8>(), 0..=40),
+        ) {
+            let rollouts: Vec<(Key, Prefix)> = groups
+                .iter()
+                .map(|group| (Key::Default, Prefix::new(group, ROLLOUT_SEED)))
+                .collect();
+            let (built, numbers) = Rollouts::build(&rollouts);
+            let mut blocks = Blocks::default();
+            for ((key, prefix), number) in rollouts.iter().zip(numbers) {
+                prop_assert_eq!(built.get(number), Some((*key, *prefix)));
+                let lanes = &built.lanes[number as usize / LANES];
+                blocks.cut(&id, lanes.alignment());
+                let hash = lanes.hash(&blocks)[number as usize % LANES];
+                prop_assert_eq!(hash, prefix.hash(&id));
+            }
+        }
+    }
+
+    #[test]
+    fn rollouts_of_other_fields_or_cuts_share_no_lanes() {
+        let keys = [Key::Default, Key::Slot(SlotId(3)), Key::Slot(SlotId(7))];
+        let rollouts: Vec<(Key, Prefix)> = (0..60)
+            .map(|at| (keys[at % 3], Prefix::new(&"g".repeat(at % 7), ROLLOUT_SEED)))
+            .collect();
+        let (built, numbers) = Rollouts::build(&rollouts);
+        let distinct: std::collections::HashSet<&u32> = numbers.iter().collect();
+        assert_eq!(distinct.len(), rollouts.len());
+        for (rollout, number) in rollouts.iter().zip(&numbers) {
+            assert_eq!(built.get(*number), Some(*rollout));
+        }
+        for lanes in &built.lanes {
+            assert!(lanes.lens.iter().all(|len| len & 3 == lanes.alignment()));
+        }
+    }
+
+    #[test]
+    fn who_has_no_identifier_is_drawn_by_chance_or_left_out() {
+        assert_eq!(Bucket::unidentified(Key::Default).number(|| 42), Some(42));
+        assert!(Bucket::unidentified(Key::Default).is_within(42, || 42));
+        assert!(!Bucket::unidentified(Key::Default).is_within(41, || 42));
+        let nobody = Bucket::unidentified(Key::Slot(SlotId(7)));
+        assert_eq!(nobody.number(|| 1), None);
+        assert!(!nobody.is_within(100, || 1));
+    }
+}
