@@ -4,18 +4,19 @@
 //! the caller's [`Scratch`] has grown to the plan's size.
 
 mod memory;
+mod runs;
 
 use std::cell::Cell;
 
-use self::memory::Forgetting;
 pub(super) use self::memory::{Memory, Remembering};
+use self::{memory::Forgetting, runs::Runs};
 
 use super::{
     answer::{Answer, Form, NOBODY, Named, Show},
     context::Context,
     plan::{
-        Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Plan, Step, Strategy, Test,
-        fragment::Run,
+        Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Part, Plan, Share, Step, Strategy,
+        Test, Truth,
         rollout::{Blocks, Bucket},
     },
 };
@@ -33,7 +34,7 @@ pub struct Scratch {
     /// The outcome of each parent: a child and its parent see the same draw.
     parents: Vec<u32>,
     /// The fragments that make a list.
-    runs: Vec<Run>,
+    runs: Runs,
     /// What was asked for by name.
     named: Vec<Named>,
 }
@@ -69,11 +70,11 @@ impl Scratch {
         &'a mut self,
         plan: &'a Plan,
         context: &'a Context,
-    ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Vec<Run>) {
+    ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Runs) {
         plan.conditions.decide(context, &mut self.decided);
         plan.rollouts.decide(context, &mut self.blocks, &mut self.buckets);
         self.parents.clear();
-        self.runs.clear();
+        self.runs.start(plan.len());
         let memory = Remembering {
             decided: &mut self.decided,
             buckets: &self.buckets,
@@ -107,7 +108,7 @@ impl Plan {
             Show::All => evaluation.list_all(runs),
         }
         let by_chance = evaluation.by_chance.get();
-        Answer { plan: self, form: Form::List(show, runs), by_chance }
+        Answer { plan: self, form: Form::List(show, runs.as_slice()), by_chance }
     }
 
     /// Evaluates exactly `names`, in their order, duplicates kept. A name that no visible flag has
@@ -137,8 +138,11 @@ impl Plan {
         context: &Context,
         scratch: &mut Scratch,
     ) -> Verdict<'_> {
-        let memory = Forgetting::new(&mut scratch.decided);
-        let code = Evaluation::new(self, context, memory).outcome(flag.0);
+        let code = match self.flags.get(flag.0 as usize) {
+            Some(Flag { kind: Kind::Folded(code), .. }) => *code,
+            Some(flag) => self.decide_one(flag, context, scratch),
+            None => OFF,
+        };
         let choice = self.choice(flag.0, code);
         Verdict {
             enabled: code != OFF,
@@ -146,30 +150,50 @@ impl Plan {
             payload: choice.and_then(|choice| choice.payload.as_deref()),
         }
     }
+
+    // Out of line: who asks for a flag that is on for everybody should not pay for the others.
+    #[inline(never)]
+    fn decide_one(&self, flag: &Flag, context: &Context, scratch: &mut Scratch) -> u32 {
+        Evaluation::new(self, context, Forgetting::new(&mut scratch.decided)).decide(flag)
+    }
 }
 
 // === impl Evaluation ===
 
 impl Evaluation<'_, Remembering<'_>> {
-    fn list_enabled(&mut self, runs: &mut Vec<Run>) {
-        for step in &self.plan.enabled {
-            match *step {
-                Step::Run(run) => append(runs, run),
-                Step::Live(number) => {
-                    let code = self.outcome(number);
-                    if code != OFF {
-                        append(runs, self.plan.run_of(number, code));
+    fn list_enabled(&mut self, runs: &mut Runs) {
+        for step in &self.plan.steps {
+            match step {
+                Step::Parts(range) => {
+                    for part in slice(&self.plan.parts, range) {
+                        let is_on = self.is_on(part);
+                        runs.append_if(is_on, part.run);
                     }
+                }
+                Step::Live(number) => {
+                    let code = self.outcome(*number);
+                    runs.append_if(code != OFF, self.plan.run_of(*number, code));
                 }
             }
         }
     }
 
-    fn list_all(&mut self, runs: &mut Vec<Run>) {
+    fn list_all(&mut self, runs: &mut Runs) {
         for number in 0..self.plan.len() as u32 {
             let code = self.outcome_of(number);
-            append(runs, self.plan.run_of(number, code));
+            runs.append_if(true, self.plan.run_of(number, code));
         }
+    }
+
+    #[inline(always)]
+    fn is_on(&mut self, part: &Part) -> bool {
+        let truth = self.memory.decided.truth(part.literal >> 1);
+        let bucket = self.bucket(part.share.rollout);
+        if (truth == Truth::Open) | bucket.is_by_chance() {
+            return self.agrees(part.literal) && self.is_of(part.share);
+        }
+        // Both are looked at in any case: cheaper than to guess whether it is worth it.
+        truth.agrees(part.literal) & bucket.is_within(part.share.percent)
     }
 }
 
@@ -240,12 +264,28 @@ impl<M: Memory> Evaluation<'_, M> {
     #[inline(always)]
     pub(super) fn satisfied(&mut self, number: u32, strategy: &Strategy) -> bool {
         for literal in slice(&self.plan.literals, &strategy.literals) {
-            let inverted = literal & 1 == 1;
-            if self.holds(literal >> 1) == inverted {
+            if !self.agrees(*literal) {
                 return false;
             }
         }
         self.passes(number, &strategy.test)
+    }
+
+    /// Whether the context is as a literal wants it.
+    #[inline(always)]
+    fn agrees(&mut self, literal: u32) -> bool {
+        let inverted = literal & 1 == 1;
+        self.holds(literal >> 1) != inverted
+    }
+
+    /// Whether the caller is of a share.
+    #[inline(always)]
+    fn is_of(&self, share: Share) -> bool {
+        let bucket = self.bucket(share.rollout);
+        if bucket.is_by_chance() {
+            return self.drawn_for_all() <= u32::from(share.percent);
+        }
+        bucket.is_within(share.percent)
     }
 
     /// Whether the strategy of this number is satisfied, its conditions aside.
@@ -255,9 +295,7 @@ impl<M: Memory> Evaluation<'_, M> {
             Test::Always => true,
             Test::Present(slot) => self.context.identifier(slot).is_some(),
             Test::Chance { percent } => self.drawn_alone(number) <= u32::from(percent),
-            Test::Rollout { rollout, percent } => {
-                self.bucket(rollout).is_within(percent, || self.drawn_for_all())
-            }
+            Test::Rollout(share) => self.is_of(share),
         }
     }
 
@@ -267,7 +305,7 @@ impl<M: Memory> Evaluation<'_, M> {
         match *test {
             Test::Always | Test::Present(_) => None,
             Test::Chance { .. } => Some(self.drawn_alone(number)),
-            Test::Rollout { rollout, .. } => self.bucket(rollout).number(|| self.drawn_for_all()),
+            Test::Rollout(share) => self.bucket(share.rollout).number(|| self.drawn_for_all()),
         }
     }
 
@@ -324,15 +362,6 @@ impl<M: Memory> Evaluation<'_, M> {
         bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
         (bits >> 32) as u32 % total.max(1) + 1
-    }
-}
-
-/// Appends a run, to the last one where it goes on from there.
-#[inline]
-fn append(runs: &mut Vec<Run>, run: Run) {
-    match runs.last_mut() {
-        Some(last) if last.end == run.first => last.end = run.end,
-        _ => runs.push(run),
     }
 }
 

@@ -251,8 +251,8 @@ impl Explainer<'_> {
                 reason.identified_by = Some(Identity::Chance);
                 reason.bucket = self.evaluation.bucket_number(number, &strategy.test);
             }
-            Test::Rollout { rollout, .. } => {
-                let key = self.plan.rollouts.get(*rollout).map(|(key, _)| key);
+            Test::Rollout(share) => {
+                let key = self.plan.rollouts.get(share.rollout).map(|(key, _)| key);
                 reason.identified_by = key.map(|key| self.identity(key, &reason.stickiness));
                 reason.bucket = self.evaluation.bucket_number(number, &strategy.test);
             }

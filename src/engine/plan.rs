@@ -17,6 +17,7 @@ mod lower;
 mod names;
 mod pattern;
 pub(super) mod rollout;
+mod step;
 mod strategy;
 pub(super) mod trace;
 mod values;
@@ -25,9 +26,10 @@ mod variant;
 use std::{ops::Range, sync::Arc};
 
 pub use compile::{Compiler, compile};
-pub(super) use condition::{Conditions, Decided};
+pub(super) use condition::{Conditions, Decided, Truth};
 pub use fragment::Profile;
 pub(super) use lower::{OFF, ON};
+pub(super) use step::{Part, Step};
 
 use self::{
     basis::Basis,
@@ -67,8 +69,9 @@ pub struct Plan {
     pub(super) fragments: Fragments,
     /// The fragments from this one on say that a flag is off, the visible flags in turn.
     first_off: u32,
-    /// What an answer of enabled flags is made of, in its order.
-    pub(super) enabled: Vec<Step>,
+    /// What a list of enabled flags is made of, in its order.
+    pub(super) steps: Vec<Step>,
+    pub(super) parts: Vec<Part>,
     /// The flags that others depend on.
     pub(super) parents: Vec<u32>,
     basis: Basis,
@@ -166,11 +169,7 @@ pub(super) enum Test {
     Chance {
         percent: u8,
     },
-    /// One of the plan's rollouts.
-    Rollout {
-        rollout: u32,
-        percent: u8,
-    },
+    Rollout(Share),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,13 +229,11 @@ pub(super) enum Wanted {
     Listed(Box<[Code]>),
 }
 
-/// A part of an answer.
+/// A part of the callers: those within `percent` of 100 in a rollout of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// These fragments, whoever asks.
-    Run(Run),
-    /// What this flag turns out to be.
-    Live(u32),
+pub(super) struct Share {
+    pub(super) rollout: u32,
+    pub(super) percent: u8,
 }
 
 // === impl Plan ===
@@ -285,7 +282,7 @@ impl Plan {
             Some(Flag { fragment, .. }) if code != OFF => *fragment,
             _ => self.first_off + flag,
         };
-        Run { first: fragment, end: fragment + 1 }
+        Run::of(fragment)
     }
 
     pub(super) fn slots(&self) -> &Slots {
@@ -322,7 +319,8 @@ impl Plan {
             + held(&self.choices)
             + choices
             + self.fragments.bytes()
-            + held(&self.enabled)
+            + held(&self.steps)
+            + held(&self.parts)
     }
 }
 

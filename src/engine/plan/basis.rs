@@ -83,7 +83,7 @@ impl Plan {
         let is_it = |key: &Key| matches!(key, Key::Slot(it) if *it == slot);
         let tests = self.strategies.iter().any(|strategy| match &strategy.test {
             Test::Present(it) => *it == slot,
-            Test::Always | Test::Chance { .. } | Test::Rollout { .. } => false,
+            Test::Always | Test::Chance { .. } | Test::Rollout(_) => false,
         });
         tests || self.rollouts.any(is_it) || self.draws.iter().any(|draw| is_it(&draw.key))
     }

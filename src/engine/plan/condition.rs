@@ -60,11 +60,11 @@ pub(in crate::engine) struct Decided {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    Fails,
-    Holds,
+pub(in crate::engine) enum Truth {
+    Fails = 0,
+    Holds = 1,
     /// Nobody asked yet.
-    Open,
+    Open = 2,
 }
 
 #[derive(Debug)]
@@ -164,12 +164,18 @@ impl Conditions {
             + groups
     }
 
+    /// The literal that holds for everybody, where conditions were decided for many flags.
+    pub(super) fn always(&self) -> u32 {
+        (self.len() as u32) << 1
+    }
+
     /// Forgets the last request in `decided`, and decides every group for `context`.
     pub(in crate::engine) fn decide(&self, context: &Context, decided: &mut Decided) {
         decided.lowered_slot = None;
         decided.truths.clear();
         decided.truths.resize(self.common.conditions, Truth::Fails);
         decided.truths.resize(self.len(), Truth::Open);
+        decided.truths.push(Truth::Holds);
         for group in self.groups.iter().take(self.common.groups) {
             group.decide(context, decided);
         }
@@ -183,9 +189,9 @@ impl Conditions {
         context: &Context,
         decided: &mut Decided,
     ) -> bool {
-        match decided.truths.get(condition as usize) {
-            Some(Truth::Open) => self.decide_alone(condition, context, decided),
-            truth => truth == Some(&Truth::Holds),
+        match decided.truth(condition) {
+            Truth::Open => self.decide_alone(condition, context, decided),
+            truth => truth == Truth::Holds,
         }
     }
 
@@ -196,7 +202,7 @@ impl Conditions {
         if let Some(group) = home.and_then(|home| self.groups.get(home.group as usize)) {
             group.decide(context, decided);
         }
-        decided.truths.get(condition as usize) == Some(&Truth::Holds)
+        decided.truth(condition) == Truth::Holds
     }
 }
 
@@ -291,9 +297,25 @@ impl Group {
     }
 }
 
+// === impl Truth ===
+
+impl Truth {
+    /// Whether a condition is as the lowest bit of `literal` wants it, once it is decided.
+    #[inline(always)]
+    pub(in crate::engine) fn agrees(self, literal: u32) -> bool {
+        self as u32 != literal & 1
+    }
+}
+
 // === impl Decided ===
 
 impl Decided {
+    /// What is known of a condition.
+    #[inline(always)]
+    pub(in crate::engine) fn truth(&self, condition: u32) -> Truth {
+        self.truths.get(condition as usize).copied().unwrap_or(Truth::Fails)
+    }
+
     #[inline]
     fn set(&mut self, condition: u32, is: Truth) {
         if let Some(truth) = self.truths.get_mut(condition as usize) {

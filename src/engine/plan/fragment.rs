@@ -142,6 +142,16 @@ fn halves(whole: u128) -> [u64; 2] {
     [whole as u64, (whole >> 64) as u64]
 }
 
+// === impl Run ===
+
+impl Run {
+    /// One fragment.
+    #[inline]
+    pub(in crate::engine) fn of(fragment: u32) -> Self {
+        Self { first: fragment, end: fragment + 1 }
+    }
+}
+
 // === impl Fragment ===
 
 impl Fragment {

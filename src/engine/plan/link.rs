@@ -6,12 +6,12 @@ use std::{ops::Range, sync::Arc};
 use ahash::AHashMap;
 
 use super::{
-    Dependency, Draw, Flag, Host, Key, Kind, Label, OFF, ON, Outcome, Override, Pick, Plan, SlotId,
-    Slots, Step, Strategy, Test, Wanted,
+    Dependency, Draw, Flag, Host, Key, Kind, Label, OFF, ON, Outcome, Override, Pick, Plan, Share,
+    SlotId, Slots, Strategy, Test, Wanted,
     basis::Basis,
     condition::Conditions,
     definition::Definition,
-    fragment::{Fragments, Run},
+    fragment::Fragments,
     lower::{self, Lowered},
     names::{NameCache, slots},
     rollout::{Prefix, Rollouts},
@@ -82,7 +82,8 @@ impl<'a> Linker<'a> {
             choices: Vec::new(),
             fragments: Fragments::default(),
             first_off: 0,
-            enabled: Vec::new(),
+            steps: Vec::new(),
+            parts: Vec::new(),
             parents: Vec::new(),
             basis: Basis::default(),
             host: Host::default(),
@@ -97,7 +98,7 @@ impl<'a> Linker<'a> {
         self.number_rollouts();
         self.mark_parents();
         self.write_fragments();
-        self.list_enabled();
+        self.plan.write_steps(self.visible);
         self.plan.shrink();
         self.plan
     }
@@ -228,7 +229,7 @@ impl<'a> Linker<'a> {
                 // By the order in which they come, until all are known.
                 let rollout = self.rollouts.len() as u32;
                 self.rollouts.push((self.key(key), *prefix));
-                Test::Rollout { rollout, percent: *percent }
+                Test::Rollout(Share { rollout, percent: *percent })
             }
         }
     }
@@ -248,7 +249,7 @@ impl<'a> Linker<'a> {
     fn number_rollouts(&mut self) {
         let (rollouts, numbers) = Rollouts::build(&self.rollouts);
         for strategy in &mut self.plan.strategies {
-            if let Test::Rollout { rollout, .. } = &mut strategy.test {
+            if let Test::Rollout(Share { rollout, .. }) = &mut strategy.test {
                 *rollout = numbers.get(*rollout as usize).copied().unwrap_or(u32::MAX);
             }
         }
@@ -299,20 +300,6 @@ impl<'a> Linker<'a> {
         self.plan.first_off = fragments.len();
         offs.into_iter().for_each(|off| fragments.push(off));
     }
-
-    fn list_enabled(&mut self) {
-        let steps = &mut self.plan.enabled;
-        for (number, flag) in (0u32..).zip(self.plan.flags.iter().take(self.visible)) {
-            match (flag.kind, steps.last_mut()) {
-                (Kind::Folded(OFF), _) => {}
-                (Kind::Folded(_), Some(Step::Run(run))) if run.end == flag.fragment => run.end += 1,
-                (Kind::Folded(_), _) => {
-                    steps.push(Step::Run(Run { first: flag.fragment, end: flag.fragment + 1 }));
-                }
-                (Kind::Live, _) => steps.push(Step::Live(number)),
-            }
-        }
-    }
 }
 
 /// Appends `items` and says where they stand.
@@ -336,7 +323,6 @@ impl Plan {
         self.overrides.shrink_to_fit();
         self.dependencies.shrink_to_fit();
         self.choices.shrink_to_fit();
-        self.enabled.shrink_to_fit();
     }
 }
 

@@ -276,10 +276,10 @@ impl Plan {
                 lower::Test::Rollout { key: lower::Key::Random, percent: share, .. },
             ) => percent == *share,
             (
-                Test::Rollout { rollout, percent },
-                lower::Test::Rollout { key: wanted, prefix: group, percent: share },
-            ) => self.rollouts.get(rollout).is_some_and(|(key, prefix)| {
-                (prefix, percent) == (*group, *share) && self.is_key(key, wanted)
+                Test::Rollout(share),
+                lower::Test::Rollout { key: wanted, prefix: group, percent },
+            ) => self.rollouts.get(share.rollout).is_some_and(|(key, prefix)| {
+                (prefix, share.percent) == (*group, *percent) && self.is_key(key, wanted)
             }),
             _ => false,
         }

@@ -5,7 +5,10 @@
 //! the rest is done for four rollouts in step, which compilers turn into vector instructions.
 
 use super::{Prefix, finish, scramble, turn};
-use crate::engine::{context::Context, plan::Key};
+use crate::engine::{
+    context::Context,
+    plan::{Key, Share},
+};
 
 const LANES: usize = 4;
 /// How many buckets a rollout has.
@@ -49,16 +52,21 @@ pub(in crate::engine) struct Blocks {
 impl Bucket {
     /// Chance decides, as a caller has nothing to stick to.
     const CHANCE: Self = Self(0);
+    /// Among any share.
+    const FIRST: Self = Self(1);
     /// Never among the share: a caller lacks the field that a rollout sticks to.
     pub(in crate::engine) const NONE: Self = Self(u8::MAX);
 
-    /// Whether it is within a share of `percent` of 100. `by_chance` draws a bucket.
-    #[inline]
-    pub(in crate::engine) fn is_within(self, percent: u8, by_chance: impl FnOnce() -> u32) -> bool {
-        match self {
-            Self::CHANCE => by_chance() <= u32::from(percent),
-            Self(bucket) => bucket <= percent,
-        }
+    /// Whether chance decides, as a caller has nothing to stick to.
+    #[inline(always)]
+    pub(in crate::engine) fn is_by_chance(self) -> bool {
+        self == Self::CHANCE
+    }
+
+    /// Whether it is within a share of `percent` of 100, once it is not by chance.
+    #[inline(always)]
+    pub(in crate::engine) fn is_within(self, percent: u8) -> bool {
+        self.0 <= percent
     }
 
     /// From 1 to 100. `None` for a caller without the field that a rollout sticks to.
@@ -154,6 +162,12 @@ impl Rollouts {
             }
             buckets.extend_from_slice(&lanes.buckets(blocks));
         }
+        buckets.push(Bucket::FIRST);
+    }
+
+    /// The share that everybody is of, where buckets were decided for many flags.
+    pub(in crate::engine::plan) fn everybody(&self) -> Share {
+        Share { rollout: (self.lanes.len() * LANES) as u32, percent: HUNDRED as u8 }
     }
 
     pub(in crate::engine::plan) fn bytes(&self) -> usize {
@@ -288,10 +302,10 @@ mod tests {
     #[test]
     fn who_has_no_identifier_is_drawn_by_chance_or_left_out() {
         assert_eq!(Bucket::unidentified(Key::Default).number(|| 42), Some(42));
-        assert!(Bucket::unidentified(Key::Default).is_within(42, || 42));
-        assert!(!Bucket::unidentified(Key::Default).is_within(41, || 42));
+        assert!(Bucket::unidentified(Key::Default).is_by_chance());
         let nobody = Bucket::unidentified(Key::Slot(SlotId(7)));
         assert_eq!(nobody.number(|| 1), None);
-        assert!(!nobody.is_within(100, || 1));
+        assert!(!nobody.is_by_chance() && !nobody.is_within(100));
+        assert!(Bucket::FIRST.is_within(1) && !Bucket::FIRST.is_within(0));
     }
 }
