@@ -78,6 +78,8 @@ pub struct Encodings(Arc<[OnceLock<Bytes>; 4]>);
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
     version: u64,
+    /// Those that were published before and that a reader may still be at.
+    retired: Vec<Arc<Snapshot>>,
 }
 
 /// Hands out readers; cheap to clone across threads.
@@ -95,7 +97,8 @@ pub struct Reader {
 /// Makes the writer and the source of readers around an empty snapshot, version 0, not ready.
 pub fn channel() -> (Publisher, Subscriber) {
     let current = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-    (Publisher { current: Arc::clone(&current), version: 0 }, Subscriber { current })
+    let publisher = Publisher { current: Arc::clone(&current), version: 0, retired: Vec::new() };
+    (publisher, Subscriber { current })
 }
 
 // === impl Definitions ===
@@ -148,8 +151,19 @@ impl Publisher {
     /// Makes `grants` what every later request is answered from. Returns the version it got.
     pub fn publish(&mut self, grants: AHashMap<Box<str>, Grant>, ready: bool) -> u64 {
         self.version += 1;
-        self.current.store(Arc::new(Snapshot { version: self.version, grants, ready }));
+        let news = Arc::new(Snapshot { version: self.version, grants, ready });
+        self.retired.push(self.current.swap(news));
+        self.reclaim();
         self.version
+    }
+
+    /// Frees what was published before, and that every reader has moved on from.
+    ///
+    /// To be called now and then. It is the writer that frees: a plan is thousands of pieces, which
+    /// a worker would hand back to another thread's memory one by one while a request waits.
+    pub fn reclaim(&mut self) {
+        // One that only we hold can be found by nobody any more.
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 }
 
@@ -249,15 +263,31 @@ mod tests {
     }
 
     #[test]
-    fn an_old_snapshot_goes_when_its_last_reader_moves_on() {
+    fn an_old_snapshot_is_freed_by_the_writer_once_its_last_reader_has_moved_on() {
         let (mut publisher, subscriber) = channel();
         let mut reader = subscriber.reader();
         publisher.publish(grants(&["a"]), true);
         let old = Arc::downgrade(reader.current());
         publisher.publish(grants(&["b"]), true);
+        publisher.reclaim();
         assert!(old.upgrade().is_some(), "an idle reader pins what it returned last");
         reader.current();
+        assert!(old.upgrade().is_some(), "a reader frees nothing");
+        publisher.reclaim();
         assert!(old.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_snapshot_that_nobody_has_read_is_freed_when_the_next_one_comes() {
+        let (mut publisher, subscriber) = channel();
+        let mut idle = subscriber.reader();
+        for _ in 0..10 {
+            publisher.publish(grants(&["a"]), true);
+        }
+        assert_eq!(idle.current().version, 10);
+        assert_eq!(publisher.retired.len(), 1, "the first, which the idle reader was at");
+        publisher.reclaim();
+        assert!(publisher.retired.is_empty());
     }
 
     #[test]

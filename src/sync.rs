@@ -31,6 +31,7 @@ mod figures;
 mod guard;
 mod machine;
 mod offline;
+mod priority;
 mod source;
 mod startup;
 

@@ -25,7 +25,7 @@ use actix_web::{
     },
     web::Bytes,
 };
-use awc::error::{PayloadError, SendRequestError};
+use awc::error::SendRequestError;
 use serde_json::{Value, json};
 
 use crate::{
@@ -337,10 +337,7 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Bytes::new();
         if status.is_success() {
-            body = response.body().limit(MAX_ANSWER_BYTES).await.map_err(|err| match err {
-                PayloadError::Overflow => UpstreamError::TooLarge,
-                err => UpstreamError::Broken(err),
-            })?;
+            body = wire::read(&mut response, &headers).await?;
             wire::check_length(&headers, body.len())?;
         }
         Ok(Reply { headers, status, body })

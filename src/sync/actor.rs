@@ -24,6 +24,7 @@ use super::{
     chase::Chase,
     guard::{guarded, guarded_future},
     machine::{Machine, Policy},
+    priority,
     source::{Outcome, Source},
     startup::Startup,
 };
@@ -37,6 +38,8 @@ use crate::{
 const REVALIDATE_EVERY: Duration = Duration::from_secs(3600);
 /// The longest pause before a validation is tried again.
 const VALIDATE_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether old flags are in nobody's hands any more.
+pub(super) const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 /// How often a registration is tried.
 const REGISTER_TRIES: u32 = 4;
 /// How many tokens of callers are let in, so that what they take up is bounded; each of them is
@@ -74,6 +77,8 @@ pub(super) struct SyncActor {
     /// Tokens of callers that upstream called good, at most [`MAX_ADMITTED`].
     admitted: AHashSet<Token>,
     strange_environments: AHashSet<Box<str>>,
+    /// Whether the workers go before it, since they have something to do.
+    has_stepped_back: bool,
     /// The machines' clock starts here.
     started: Instant,
     random: ahash::RandomState,
@@ -157,6 +162,7 @@ impl SyncActor {
             queue: Queue::default(),
             admitted: AHashSet::new(),
             strange_environments: AHashSet::new(),
+            has_stepped_back: false,
             started: Instant::now(),
             random: ahash::RandomState::new(),
             draws: 0,
@@ -226,6 +232,10 @@ impl SyncActor {
         self.settle(at);
         // A claim may have waited for this poll's end.
         self.catch_up(ctx);
+        if !self.has_stepped_back && self.catalog.ready {
+            self.has_stepped_back = true;
+            priority::step_back();
+        }
     }
 
     /// Tells upstream that we run: at leisure, a few times, and no harm if it does not hear.
@@ -288,6 +298,7 @@ impl Actor for SyncActor {
         // INVARIANT: as many as may wait; whoever finds it full is turned away by `Handle`.
         ctx.set_mailbox_capacity(MAX_WAITING);
         self.listen(ctx);
+        ctx.run_interval(RECLAIM_EVERY, |actor, _| actor.catalog.reclaim());
         match self.settings.access.clone() {
             Access::Keys { upstream_token, .. } => {
                 self.validation.tried = true;

@@ -57,7 +57,7 @@ pub(super) struct Catalog {
     /// Whether every source that will be needed is in `parts`.
     complete: bool,
     /// INVARIANT: once true, never false again.
-    ready: bool,
+    pub(super) ready: bool,
     figures: Arc<Figures>,
 }
 
@@ -152,13 +152,20 @@ impl Catalog {
     ///
     /// # Errors
     /// When the payload is no good. Nothing was changed.
-    pub(super) fn deliver(&mut self, part: PartId, json: &[u8]) -> Result<usize, BadPayload> {
+    pub(super) fn deliver(
+        &mut self,
+        part: PartId,
+        json: impl AsRef<[u8]>,
+    ) -> Result<usize, BadPayload> {
+        self.reclaim();
         let Some(slot) = self.parts.get(part.0) else { return Ok(0) };
         let environment = slot.environment.clone();
         let previous = slot.delivered.as_ref().map(|it| Arc::clone(&it.features));
         let previous = previous.unwrap_or_default();
-        let (features, warnings) =
-            guarded(|| Features::parse_over(json, &previous)).ok_or(BadPayload::Panicked)??;
+        let (features, warnings) = guarded(|| Features::parse_over(json.as_ref(), &previous))
+            .ok_or(BadPayload::Panicked)??;
+        // Compiling takes room of its own.
+        drop(json);
         drop(previous);
         let flags = features.len();
         let delivered = Delivered { features: Arc::new(features), warnings };
@@ -180,6 +187,12 @@ impl Catalog {
         self.warned.insert(environment, compiled.warnings);
         self.figures.updated();
         Ok(flags)
+    }
+
+    /// Frees what was published before and is in no reader's hands any more. To be called now and
+    /// then.
+    pub(super) fn reclaim(&mut self) {
+        self.publisher.reclaim();
     }
 
     /// How many flags `json` holds.

@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     PollNow, StartError,
+    actor::RECLAIM_EVERY,
     catalog::{BadPayload, Catalog, PartId},
     machine::{Event, Machine, Policy, Say, Trouble},
-    startup,
+    priority, startup,
 };
 use crate::{
     config::OfflineTokens,
@@ -55,7 +56,7 @@ pub(super) fn load(
     for (token, kind) in startup::kinds(&tokens.frontend, &tokens.backend) {
         catalog.grant(token, kind, scope(token));
     }
-    let flags = catalog.deliver(part, &normalized(payload))?;
+    let flags = catalog.deliver(part, normalized(payload))?;
     catalog.publish();
     tracing::info!(flags, "loaded {flags} flags");
     Ok(part)
@@ -142,7 +143,7 @@ impl Reloader {
             self.catalog.figures().checked();
             return Ok(None);
         }
-        let flags = self.catalog.deliver(self.part, &normalized(&json))?;
+        let flags = self.catalog.deliver(self.part, normalized(&json))?;
         self.hash = hash;
         self.catalog.publish();
         Ok(Some(flags))
@@ -153,7 +154,9 @@ impl Actor for Reloader {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        priority::step_back();
         ctx.run_interval(self.every, |actor, _| actor.reload());
+        ctx.run_interval(RECLAIM_EVERY, |actor, _| actor.catalog.reclaim());
     }
 }
 

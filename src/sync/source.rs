@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::http::header::HeaderValue;
+use actix_web::{http::header::HeaderValue, web::Bytes};
 
 use super::{
     catalog::{BadPayload, Catalog, PartId},
@@ -180,10 +180,10 @@ impl Source {
     /// When the payload is no good. Nothing was changed.
     pub(super) fn bootstrap(
         &mut self,
-        json: &[u8],
+        json: Bytes,
         catalog: &mut Catalog,
     ) -> Result<usize, BadPayload> {
-        if Catalog::count(json)? == 0 {
+        if Catalog::count(&json)? == 0 {
             return Ok(0);
         }
         // Without a tag or a hash: whatever upstream answers first is news.
@@ -200,7 +200,7 @@ impl Source {
         let Fetched::Payload { body, etag } = result? else { return Ok(Event::Unchanged) };
         let hash = Some(xxhash_rust::xxh3::xxh3_128(&body));
         if hash != self.hash {
-            self.flags = catalog.deliver(self.part, &body)?;
+            self.flags = catalog.deliver(self.part, body)?;
             catalog.publish();
             // INVARIANT: our tag and hash are of what is served, whatever panics before.
             self.hash = hash;

@@ -2,14 +2,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::{
-    StatusCode, Uri,
-    header::{self, HeaderMap},
+use actix_web::{
+    http::{
+        StatusCode, Uri,
+        header::{self, HeaderMap},
+    },
+    web::Bytes,
 };
+use awc::error::PayloadError;
+use futures_util::stream::{Stream, StreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{CLIENT_SPEC, UpstreamError};
+use super::{CLIENT_SPEC, MAX_ANSWER_BYTES, UpstreamError};
 use crate::{
     config::Identity,
     token::{Kind, Scope, Token},
@@ -41,14 +46,43 @@ pub(super) fn query(pairs: &[(String, String)]) -> String {
 // A compressed body says itself where it ends. A chunked one that is cut cannot be told from a
 // whole one here; but no part of a JSON object is one, so its reader notices.
 pub(super) fn check_length(headers: &HeaderMap, got: usize) -> Result<(), UpstreamError> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Ok(());
-    }
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
-    match announced.and_then(|it| it.parse().ok()) {
+    match length(headers) {
         Some(announced) if announced != got => Err(UpstreamError::Truncated { announced, got }),
         _ => Ok(()),
     }
+}
+
+/// How many bytes the body was announced to have. `None` where nobody said, and where the body is
+/// compressed on its way.
+pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return None;
+    }
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The whole body, in the room that was announced for it: growing would touch as much again.
+///
+/// # Errors
+///
+/// When it breaks off, or is longer than [`MAX_ANSWER_BYTES`].
+pub(super) async fn read(
+    chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+    headers: &HeaderMap,
+) -> Result<Bytes, UpstreamError> {
+    let announced = length(headers).unwrap_or_default();
+    if announced > MAX_ANSWER_BYTES {
+        return Err(UpstreamError::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(UpstreamError::Broken)?;
+        if chunk.len() > MAX_ANSWER_BYTES - body.len() {
+            return Err(UpstreamError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
 }
 
 pub(super) fn is_redirect(status: StatusCode) -> bool {

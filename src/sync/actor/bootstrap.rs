@@ -50,7 +50,7 @@ impl SyncActor {
             return tracing::debug!("the bootstrap is not needed: upstream answered before it");
         }
         let flags = match answer {
-            Ok(body) => source.bootstrap(&body, &mut self.catalog).map_err(|err| err.to_string()),
+            Ok(body) => source.bootstrap(body, &mut self.catalog).map_err(|err| err.to_string()),
             Err(err) => Err(err.to_string()),
         };
         match flags {
