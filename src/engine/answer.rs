@@ -93,8 +93,8 @@ impl Answer<'_> {
             Form::List(_, runs) => runs.iter().map(|run| bytes(*run)).sum(),
             Form::Named(names, found) => {
                 let each = names.iter().zip(found);
-                // JSON spells one byte with six at most.
-                each.map(|(name, found)| bytes(self.run_of(*found)).max(6 * name.len() + OFF_BYTES))
+                // JSON spells one byte with six at most. A fragment may get a few bytes more.
+                each.map(|(name, found)| bytes(self.run_of(*found)) + 6 * name.len() + OFF_BYTES)
                     .sum()
             }
         };
@@ -186,4 +186,37 @@ fn render_off(name: &str, impression: bool, profile: Profile, body: &mut Vec<u8>
     body.extend_from_slice(b"\"impressionData\":");
     body.extend_from_slice(impression);
     body.extend_from_slice(b"},");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Context, Features, Host, Projects, Scratch, compile};
+
+    #[test]
+    fn an_answer_is_no_longer_than_was_said() {
+        let value = "v".repeat(5_000);
+        let json = format!(
+            r#"{{"features":[{{"name":"a","enabled":true,"strategies":[{{"name":"default"}}],
+                "variants":[{{"name":"v","weight":1000,"payload":
+                {{"type":"string","value":"{value}"}}}}]}},{{"name":"b","enabled":false}}]}}"#
+        );
+        let (features, _) = Features::parse(json.as_bytes()).unwrap();
+        let (plan, _) = compile(&features, &Projects::All, &Host::default());
+        let (mut context, mut scratch) = (Context::new(), Scratch::new());
+        context.start(&plan, 0, 1).top("userId", "7");
+        let names = ["a", "b", "\u{1}\u{1}", "a"].map(str::to_owned);
+        for profile in [Profile::Proxy, Profile::Edge] {
+            for names in [&names[..], &names[..1], &names[2..3]] {
+                let answer = plan.evaluate_named(&context, &mut scratch, names);
+                let (at_most, mut body) = (answer.bytes_at_most(profile), Vec::new());
+                answer.render_into(profile, &mut body);
+                assert!(body.len() <= at_most, "{} of {at_most}", body.len());
+            }
+            let answer = plan.evaluate_all(&context, &mut scratch, Show::All);
+            let (at_most, mut body) = (answer.bytes_at_most(profile), Vec::new());
+            answer.render_into(profile, &mut body);
+            assert!(body.len() <= at_most, "{} of {at_most}", body.len());
+        }
+    }
 }
