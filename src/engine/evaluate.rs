@@ -10,7 +10,6 @@ use std::cell::Cell;
 
 pub(super) use self::memory::{Memory, Remembering};
 use self::{memory::Forgetting, runs::Runs};
-
 use super::{
     answer::{Answer, Form, NOBODY, Named, Show},
     context::Context,

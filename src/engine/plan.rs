@@ -214,7 +214,7 @@ pub(super) struct Override {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dependency {
     pub(super) parent: u32,
-    /// The parent's place in `parents`.
+    /// The parent's place in `parents`: a list need not look at the parent itself.
     pub(super) parenthood: u32,
     /// The parent's outcomes that let the child be on, sorted.
     pub(super) wanted: Wanted,

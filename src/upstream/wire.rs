@@ -45,7 +45,7 @@ pub(super) fn query(pairs: &[(String, String)]) -> String {
 /// awc takes a closed connection for the end of any body, so the count has to be ours.
 // A compressed body says itself where it ends. A chunked one that is cut cannot be told from a
 // whole one here; but no part of a JSON object is one, so its reader notices.
-pub(super) fn check_length(headers: &HeaderMap, got: usize) -> Result<(), UpstreamError> {
+fn check_length(headers: &HeaderMap, got: usize) -> Result<(), UpstreamError> {
     match length(headers) {
         Some(announced) if announced != got => Err(UpstreamError::Truncated { announced, got }),
         _ => Ok(()),
@@ -54,7 +54,7 @@ pub(super) fn check_length(headers: &HeaderMap, got: usize) -> Result<(), Upstre
 
 /// How many bytes the body was announced to have. `None` where nobody said, and where the body is
 /// compressed on its way.
-pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
+fn length(headers: &HeaderMap) -> Option<usize> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return None;
     }
@@ -65,7 +65,7 @@ pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
 ///
 /// # Errors
 ///
-/// When it breaks off, or is longer than [`MAX_ANSWER_BYTES`].
+/// When it breaks off, is not as long as was announced, or is longer than [`MAX_ANSWER_BYTES`].
 pub(super) async fn read(
     chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
     headers: &HeaderMap,
@@ -82,6 +82,7 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&chunk);
     }
+    check_length(headers, body.len())?;
     Ok(body.into())
 }
 

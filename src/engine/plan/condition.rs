@@ -90,9 +90,7 @@ impl Conditions {
             .enumerate()
             .map(|(at, (definition, slot))| (definition.predicate.family(), *slot, at))
             .collect();
-        order.sort_unstable_by_key(|&(family, slot, at)| {
-            (u64::from(family) << 32 | u64::from(slot.0), at)
-        });
+        order.sort_unstable();
 
         let mut conditions = Self { homes: Vec::with_capacity(order.len()), ..Self::default() };
         let mut numbers = vec![0; definitions.len()];

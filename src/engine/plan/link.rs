@@ -323,6 +323,8 @@ impl Plan {
         self.overrides.shrink_to_fit();
         self.dependencies.shrink_to_fit();
         self.choices.shrink_to_fit();
+        self.steps.shrink_to_fit();
+        self.parts.shrink_to_fit();
     }
 }
 

@@ -29,7 +29,7 @@ pub(in crate::engine) struct Part {
 impl Plan {
     /// Writes the steps that list those of the first `visible` flags that are on.
     pub(super) fn write_steps(&mut self, visible: usize) {
-        let (mut steps, mut parts): (Vec<Step>, Vec<Part>) = (Vec::new(), Vec::new());
+        let (mut steps, mut parts) = (Vec::new(), Vec::<Part>::new());
         for (number, flag) in (0..).zip(self.flags.iter().take(visible)) {
             let part = match flag.kind {
                 Kind::Folded(OFF) => continue,
@@ -51,8 +51,6 @@ impl Plan {
             }
             parts.push(part);
         }
-        steps.shrink_to_fit();
-        parts.shrink_to_fit();
         (self.steps, self.parts) = (steps, parts);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Rollouts that stick to the same field hash the same identifier, and behind prefixes that end at
 //! the same place of a block it is cut into the same blocks. What these contribute is worked out once;
-//! the rest is done for four rollouts in step, which compilers turn into vector instructions.
+//! the rest is done for four rollouts in step, so that none waits for another's result.
 
 use super::{Prefix, finish, scramble, turn};
 use crate::engine::{
