@@ -76,7 +76,7 @@ mod tests {
     use unleash_yggdrasil::{Context as OtherContext, EngineState, UpdateMessage};
 
     use super::*;
-    use crate::engine::{Context, Features, Host, Profile, Projects, Scratch, Show, compile};
+    use crate::engine::{Context, Features, Host, Profile, Projects, Root, Scratch, Show, compile};
 
     /// The variants that the greeting promises.
     const VARIANTS: &[(&str, &str)] = &[("checkout-theme", "green"), ("welcome-text", "warm")];
@@ -99,7 +99,7 @@ mod tests {
         for (name, value) in PROPERTIES {
             writer.property(name, if *name == "tenantId" { tenant } else { value });
         }
-        writer.fill("remoteAddress", "127.0.0.1");
+        writer.fill(Root::RemoteAddress, "127.0.0.1");
         let mut scratch = Scratch::new();
         let mut body = Vec::new();
         plan.evaluate_all(&context, &mut scratch, Show::Enabled)

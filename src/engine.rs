@@ -14,7 +14,7 @@ mod plan;
 mod value;
 
 pub use answer::{Answer, Show};
-pub use context::{Context, ContextWriter};
+pub use context::{Context, ContextWriter, Root};
 pub use delta::{Applied, Delta};
 pub use evaluate::{Scratch, Verdict};
 pub use explain::{

@@ -15,7 +15,7 @@ mod payload;
 
 use allocation_counter::{AllocationInfo, measure};
 use engines::{Fields, Ours};
-use offleash::engine::{Features, Host, Plan, Profile, Projects, Show, compile};
+use offleash::engine::{Features, Host, Plan, Profile, Projects, Root, Show, compile};
 use payload::{Listed, Spelling};
 use serde_json::json;
 
@@ -162,9 +162,9 @@ fn a_current_time_sent_as_a_number_allocates_nothing() {
     let info = after_warm_up(|ours, fields| {
         ours.fill(fields);
         let mut writer = ours.context.start(&ours.plan, engines::NOW_MILLIS, 1);
-        writer.top_time_millis(engines::NOW_MILLIS);
-        writer.top_time_millis(i64::MAX);
-        assert!(writer.has("currentTime"));
+        writer.root_time_millis(engines::NOW_MILLIS);
+        writer.root_time_millis(i64::MAX);
+        assert!(writer.has(Root::CurrentTime));
     });
     assert_eq!(info.count_total, 0);
 }

@@ -11,13 +11,22 @@ use super::{
     value::date::Instant,
 };
 
-/// The fields that are read from the top level of a context, in the order of their slots.
-pub(super) const ROOT_FIELDS: [&str; 6] =
-    ["userId", "sessionId", "environment", "appName", "remoteAddress", "currentTime"];
-pub(super) const USER_ID: SlotId = SlotId(0);
-pub(super) const SESSION_ID: SlotId = SlotId(1);
-pub(super) const REMOTE_ADDRESS: SlotId = SlotId(4);
-pub(super) const CURRENT_TIME: SlotId = SlotId(5);
+pub(super) const USER_ID: SlotId = Root::UserId.slot();
+pub(super) const SESSION_ID: SlotId = Root::SessionId.slot();
+pub(super) const REMOTE_ADDRESS: SlotId = Root::RemoteAddress.slot();
+pub(super) const CURRENT_TIME: SlotId = Root::CurrentTime.slot();
+
+/// A field that is read from the top level of a context. Every plan asks for each.
+// In the order of their slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    UserId,
+    SessionId,
+    Environment,
+    AppName,
+    RemoteAddress,
+    CurrentTime,
+}
 
 /// A context as slots of values. Reused from request to request.
 #[derive(Debug, Default)]
@@ -52,6 +61,36 @@ enum Rank {
     /// A root field at the root, or another name inside `properties`.
     Strong,
     Forced,
+}
+
+// === impl Root ===
+
+impl Root {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::UserId,
+        Self::SessionId,
+        Self::Environment,
+        Self::AppName,
+        Self::RemoteAddress,
+        Self::CurrentTime,
+    ];
+
+    /// As contexts spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserId => "userId",
+            Self::SessionId => "sessionId",
+            Self::Environment => "environment",
+            Self::AppName => "appName",
+            Self::RemoteAddress => "remoteAddress",
+            Self::CurrentTime => "currentTime",
+        }
+    }
+
+    const fn slot(self) -> SlotId {
+        SlotId(self as u32)
+    }
 }
 
 // === impl Context ===
@@ -108,8 +147,7 @@ impl Context {
 // === impl ContextWriter ===
 
 impl ContextWriter<'_> {
-    /// An entry of the context's top level: a root field (`userId`, `sessionId`, `environment`,
-    /// `appName`, `remoteAddress`, `currentTime`) wins over a property of the same name, any other
+    /// An entry of the context's top level: a [`Root`] wins over a property of the same name, any other
     /// name yields to one. Of two equals the later counts.
     pub fn top(&mut self, name: &str, value: &str) {
         if let Some(slot) = self.slots.get(name) {
@@ -117,9 +155,15 @@ impl ContextWriter<'_> {
         }
     }
 
+    /// As [`ContextWriter::top`] of the field's name.
+    #[inline]
+    pub fn root(&mut self, field: Root, value: &str) {
+        self.set(field.slot(), Rank::Strong, value);
+    }
+
     /// `currentTime` as a JSON number: Unix time in milliseconds. A time beyond what dates can say
     /// is left out.
-    pub fn top_time_millis(&mut self, millis: i64) {
+    pub fn root_time_millis(&mut self, millis: i64) {
         let Some(time) = chrono::DateTime::from_timestamp_millis(millis) else { return };
         let text = &mut self.context.text;
         let start = text.len();
@@ -136,29 +180,26 @@ impl ContextWriter<'_> {
     }
 
     /// A value that wins over whatever came or comes.
-    pub fn force(&mut self, name: &str, value: &str) {
-        if let Some(slot) = self.slots.get(name) {
-            self.set(slot, Rank::Forced, value);
-        }
+    pub fn force(&mut self, field: Root, value: &str) {
+        self.set(field.slot(), Rank::Forced, value);
     }
 
     /// A value for where there is none yet.
-    pub fn fill(&mut self, name: &str, value: &str) {
-        if let Some(slot) = self.slots.get(name).filter(|slot| self.context.get(*slot).is_none()) {
-            self.set(slot, Rank::Weak, value);
+    pub fn fill(&mut self, field: Root, value: &str) {
+        if !self.has(field) {
+            self.set(field.slot(), Rank::Weak, value);
         }
     }
 
-    /// Whether `name` has a value. Answers for the root fields and for names that the plan asks
-    /// for; of others nothing is known, and the answer is no.
-    pub fn has(&self, name: &str) -> bool {
-        self.slots.get(name).is_some_and(|slot| self.context.get(slot).is_some())
+    /// Whether the field has a value.
+    pub fn has(&self, field: Root) -> bool {
+        self.context.get(field.slot()).is_some()
     }
 
-    /// Whether `name` has a value that can identify somebody: an empty one cannot
+    /// Whether the field has a value that can identify somebody: an empty one cannot
     /// (evaluation.md 2.2).
-    pub fn identifies(&self, name: &str) -> bool {
-        self.slots.get(name).is_some_and(|slot| self.context.identifier(slot).is_some())
+    pub fn identifies(&self, field: Root) -> bool {
+        self.context.identifier(field.slot()).is_some()
     }
 
     /// Forgets every value written so far.
@@ -187,5 +228,21 @@ impl ContextWriter<'_> {
         }
         // A request is bounded far below 4 GiB by its transport.
         *value = Value { start: start as u32, end: end as u32, rank };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Features, Host, Projects, compile};
+
+    #[test]
+    fn a_root_field_has_the_slot_that_its_name_has() {
+        let (plan, _) = compile(&Features::default(), &Projects::All, &Host::default());
+        for field in Root::ALL {
+            assert_eq!(plan.slots().get(field.name()), Some(field.slot()), "{}", field.name());
+            assert!(field.slot().is_root());
+        }
+        assert_eq!(plan.slots().len(), Root::ALL.len());
     }
 }

@@ -39,7 +39,7 @@ use self::{
     rollout::{Prefix, Rollouts},
 };
 use super::{
-    context::{Context, ROOT_FIELDS, SESSION_ID, USER_ID},
+    context::{Context, Root, SESSION_ID, USER_ID},
     model::Impression,
 };
 
@@ -353,7 +353,7 @@ impl Slots {
 
 impl SlotId {
     pub(super) fn is_root(self) -> bool {
-        (self.0 as usize) < ROOT_FIELDS.len()
+        (self.0 as usize) < Root::ALL.len()
     }
 }
 

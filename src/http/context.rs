@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{ProxySurface, TrustProxy},
-    engine::{ContextWriter, Plan, is_time},
+    engine::{ContextWriter, Plan, Root, is_time},
 };
 
 /// A name both predecessors declare, in the order in which the Proxy's schema does.
@@ -31,6 +31,8 @@ pub(super) enum Field {
 
 /// What a reader of contexts writes to.
 pub(super) trait Entries {
+    fn root(&mut self, field: Root, value: &str);
+    /// An entry of the top level that is no root field.
     fn top(&mut self, name: &str, value: &str);
     fn property(&mut self, name: &str, value: &str);
     /// `currentTime` as Unix milliseconds.
@@ -75,20 +77,29 @@ impl Field {
         })
     }
 
+    /// The field as the engine knows it. `None` for the object of all other entries.
+    pub(super) fn root(self) -> Option<Root> {
+        Some(match self {
+            Self::AppName => Root::AppName,
+            Self::Environment => Root::Environment,
+            Self::UserId => Root::UserId,
+            Self::SessionId => Root::SessionId,
+            Self::RemoteAddress => Root::RemoteAddress,
+            Self::CurrentTime => Root::CurrentTime,
+            Self::Properties => return None,
+        })
+    }
+
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::AppName => "appName",
-            Self::Environment => "environment",
-            Self::UserId => "userId",
-            Self::SessionId => "sessionId",
-            Self::RemoteAddress => "remoteAddress",
-            Self::CurrentTime => "currentTime",
-            Self::Properties => "properties",
-        }
+        self.root().map_or("properties", Root::name)
     }
 }
 
 impl Entries for ContextWriter<'_> {
+    fn root(&mut self, field: Root, value: &str) {
+        ContextWriter::root(self, field, value);
+    }
+
     fn top(&mut self, name: &str, value: &str) {
         ContextWriter::top(self, name, value);
     }
@@ -98,7 +109,7 @@ impl Entries for ContextWriter<'_> {
     }
 
     fn time_millis(&mut self, millis: i64) {
-        self.top_time_millis(millis);
+        self.root_time_millis(millis);
     }
 
     fn clear(&mut self) {
@@ -111,15 +122,11 @@ impl Entries for ContextWriter<'_> {
 }
 
 /// Writes a declared field as `surface` understands it.
-pub(super) fn write_field<E: Entries>(
-    entries: &mut E,
-    surface: Surface,
-    field: Field,
-    value: &str,
-) {
+#[inline]
+pub(super) fn write_root<E: Entries>(entries: &mut E, surface: Surface, field: Root, value: &str) {
     if is_value(surface, field, value) {
-        entries.top(field.name(), value);
-    } else if field == Field::CurrentTime
+        entries.root(field, value);
+    } else if field == Root::CurrentTime
         && let Some(millis) = javascript_time(value)
     {
         entries.time_millis(millis);
@@ -135,7 +142,7 @@ pub(super) fn write_property<E: Entries>(
     value: &str,
 ) {
     // Asked only where it matters: every property passes here.
-    let root = || Field::find(name).filter(|field| *field != Field::Properties);
+    let root = || Field::find(name).and_then(Field::root);
     if surface == Surface::Edge || root().is_none_or(|field| is_value(surface, field, value)) {
         entries.property(name, value);
     }
@@ -144,10 +151,10 @@ pub(super) fn write_property<E: Entries>(
 /// On the Proxy's surface an empty text is no value of a declared field (unleash-proxy.md 1.9,
 /// step 5), and neither is a `currentTime` that is no time (step 4); on Edge's both are values,
 /// which compare as they may.
-fn is_value(surface: Surface, field: Field, text: &str) -> bool {
+fn is_value(surface: Surface, field: Root, text: &str) -> bool {
     match (surface, field) {
         (Surface::Edge, _) => true,
-        (Surface::Proxy, Field::CurrentTime) => is_time(text),
+        (Surface::Proxy, Root::CurrentTime) => is_time(text),
         (Surface::Proxy, _) => !text.is_empty(),
     }
 }
@@ -210,46 +217,44 @@ impl Completion<'_> {
         session: Session,
     ) -> bool {
         match &surface.environment {
-            Some(environment) => context.force("environment", environment),
-            None => context.fill("environment", "default"),
+            Some(environment) => context.force(Root::Environment, environment),
+            None => context.fill(Root::Environment, "default"),
         }
-        context.fill("appName", &surface.app_name);
+        context.fill(Root::AppName, &surface.app_name);
         self.fill_address(context, Surface::Proxy);
         let is_drawn = session == Session::Drawn && self.fill_session(context);
-        is_drawn && (plan.reads_session() || !context.identifies("userId"))
+        is_drawn && (plan.reads_session() || !context.identifies(Root::UserId))
     }
 
     /// Adds what Edge's surfaces add (unleash-edge.md 1.2, and evaluation.md 2.4 for the session).
     /// Returns whether a flag may be decided by what was drawn.
     pub(super) fn edge(mut self, context: &mut ContextWriter<'_>) -> bool {
         self.fill_address(context, Surface::Edge);
-        !context.identifies("userId") && self.fill_session(context)
+        !context.identifies(Root::UserId) && self.fill_session(context)
     }
 
     fn fill_address(&mut self, context: &mut ContextWriter<'_>, surface: Surface) {
-        const NAME: &str = "remoteAddress";
         // Finding the address and writing it out is left undone where it would not be kept.
-        if !context.wants(NAME) || context.has(NAME) {
+        if context.has(Root::RemoteAddress) {
             return;
         }
         let (request, trust) = (self.request, self.trust);
         if let Some(client) = client(request, trust, surface) {
             self.text.clear();
             if write!(self.text, "{client}").is_ok() {
-                context.fill(NAME, self.text);
+                context.fill(Root::RemoteAddress, self.text);
             }
         }
     }
 
     /// Draws a session where there is none, and returns whether it did.
     fn fill_session(&mut self, context: &mut ContextWriter<'_>) -> bool {
-        const NAME: &str = "sessionId";
         // An empty session is none, and the drawn one takes its place.
-        let is_missing = context.wants(NAME) && !context.identifies(NAME);
+        let is_missing = !context.identifies(Root::SessionId);
         if is_missing {
             self.text.clear();
             if write!(self.text, "{}", self.draws.next()).is_ok() {
-                context.force(NAME, self.text);
+                context.force(Root::SessionId, self.text);
             }
         }
         is_missing

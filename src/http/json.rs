@@ -10,10 +10,11 @@ use serde_json::{Map, Value, value::RawValue};
 
 use self::visit::{Level, Object, ProxyBody, Shaped, Wrapped};
 use super::{
-    context::{Entries, Field, write_field, write_property},
+    context::{Entries, Field, write_property, write_root},
     invalid::Invalid,
     route::Surface,
 };
+use crate::engine::Root;
 
 /// Names a body may ask for. A name of two bytes makes an answer of 150, so that a body within its
 /// limit would still make one far beyond it.
@@ -146,16 +147,17 @@ impl<E: Entries> State<'_, E> {
         invalid.note(&mut self.invalid);
     }
 
-    fn field(&mut self, field: Field, item: &Item<'_>) {
+    /// `root` is how the engine knows `field`.
+    fn root(&mut self, field: Field, root: Root, item: &Item<'_>) {
         match item {
             Item::Null => {}
             // Only the Proxy's schema has an opinion, and none on `currentTime`.
-            Item::Compound if self.surface == Surface::Proxy && field != Field::CurrentTime => {
+            Item::Compound if self.surface == Surface::Proxy && root != Root::CurrentTime => {
                 self.note(Invalid::ContextField(field));
             }
             Item::Compound => {}
-            _ if field == Field::CurrentTime => self.time(item),
-            _ => item.with_text(|text| write_field(self.entries, self.surface, field, text)),
+            _ if root == Root::CurrentTime => self.time(item),
+            _ => item.with_text(|text| write_root(self.entries, self.surface, root, text)),
         }
     }
 
@@ -165,7 +167,7 @@ impl<E: Entries> State<'_, E> {
             Some(0) if self.surface == Surface::Proxy => {}
             Some(millis) => self.entries.time_millis(millis),
             None => item.with_text(|text| {
-                write_field(self.entries, self.surface, Field::CurrentTime, text);
+                write_root(self.entries, self.surface, Root::CurrentTime, text);
             }),
         }
     }

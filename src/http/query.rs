@@ -1,7 +1,7 @@
 //! A query string, straight into a context (unleash-proxy.md 1.7 and 1.8, unleash-edge.md 1.2).
 
 use super::{
-    context::{Entries, Field, write_field, write_property},
+    context::{Entries, Field, write_property, write_root},
     invalid::Invalid,
     route::Surface,
 };
@@ -33,6 +33,13 @@ enum Name<'n> {
     },
 }
 
+/// A value as it stands in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Raw<'q> {
+    text: &'q str,
+    is_encoded: bool,
+}
+
 /// What was seen of the declared parameters, for validation.
 #[derive(Debug, Default)]
 struct Seen {
@@ -59,32 +66,41 @@ pub(super) fn read<E: Entries>(
     buffers: &mut Buffers,
 ) -> Result<(), Invalid> {
     let mut seen = Seen::default();
-    for pair in pairs(query).take(PAIRS).filter(|pair| !pair.is_empty()) {
-        let (name, value) = match split_usual(pair) {
-            Some(usual) => usual,
+    let mut rest = Some(query);
+    for _ in 0..PAIRS {
+        let Some(query) = rest else { break };
+        let (name, value) = match cut_usual(query) {
+            Some((name, value, behind)) => {
+                rest = behind;
+                (name, value)
+            }
             None => {
+                let (pair, behind) = cut(query);
+                rest = behind;
+                if pair.is_empty() {
+                    continue;
+                }
                 let (name, value) = split(pair);
-                (Name::parse(decode(name, &mut buffers.name)), value)
+                (Name::parse(Raw::new(name).decode(&mut buffers.name)), Raw::new(value))
             }
         };
-        seen.look_at(&name, surface);
-        match name {
-            Name::Plain(name) => match Field::find(name) {
-                Some(Field::Properties) => {}
-                Some(field) => {
-                    write_field(entries, surface, field, decode(value, &mut buffers.value));
+        let field = Field::find(name.outer());
+        seen.look_at(&name, field, surface);
+        match (name, field) {
+            (Name::Plain(_), Some(field)) => {
+                if let Some(root) = field.root() {
+                    write_root(entries, surface, root, value.decode(&mut buffers.value));
                 }
-                None if is_worth_decoding(entries, name, value) => {
-                    entries.top(name, decode(value, &mut buffers.value));
-                }
-                None => {}
-            },
-            Name::Inner { outer: "properties", inner }
-                if is_worth_decoding(entries, inner, value) =>
-            {
-                write_property(entries, surface, inner, decode(value, &mut buffers.value));
             }
-            Name::Inner { .. } | Name::Nested { .. } => {}
+            (Name::Plain(name), None) if value.is_wanted(entries, name) => {
+                entries.top(name, value.decode(&mut buffers.value));
+            }
+            (Name::Inner { inner, .. }, Some(Field::Properties))
+                if value.is_wanted(entries, inner) =>
+            {
+                write_property(entries, surface, inner, value.decode(&mut buffers.value));
+            }
+            _ => {}
         }
     }
     seen.verdict(surface)
@@ -104,37 +120,75 @@ impl<'n> Name<'n> {
             None => Self::Plain(name),
         }
     }
+
+    /// What decides whether it is declared.
+    fn outer(&self) -> &'n str {
+        match *self {
+            Self::Plain(name) => name,
+            Self::Inner { outer, .. } | Self::Nested { outer } => outer,
+        }
+    }
+}
+
+// === impl Raw ===
+
+impl<'q> Raw<'q> {
+    fn new(text: &'q str) -> Self {
+        Self { text, is_encoded: memchr::memchr2(b'%', b'+', text.as_bytes()).is_some() }
+    }
+
+    /// The value that `text` begins with, and what stands behind its `&`, where there is one.
+    #[inline]
+    fn cut(text: &'q str) -> (Self, Option<&'q str>) {
+        let is_special = |byte: &u8| matches!(byte, b'&' | b'%' | b'+');
+        let Some((plain, rest)) = split_where(text, is_special) else {
+            return (Self { text, is_encoded: false }, None);
+        };
+        if let Some(behind) = rest.strip_prefix('&') {
+            return (Self { text: plain, is_encoded: false }, Some(behind));
+        }
+        let (text, behind) = cut(text);
+        (Self { text, is_encoded: true }, behind)
+    }
+
+    /// Whether to hand it on: what is not encoded costs nothing, and entries keep what they want.
+    fn is_wanted<E: Entries>(self, entries: &E, name: &str) -> bool {
+        !self.is_encoded || entries.wants(name)
+    }
+
+    /// `+` is a space and `%XX` a byte of UTF-8. A text with any escape that cannot be decoded keeps
+    /// them all.
+    fn decode(self, buffer: &'q mut Vec<u8>) -> &'q str {
+        if self.is_encoded { decode(self.text, buffer) } else { self.text }
+    }
 }
 
 // === impl Seen ===
 
 impl Seen {
-    fn look_at(&mut self, name: &Name<'_>, surface: Surface) {
-        let problem = match *name {
-            // Only the Proxy's schema looks into them.
-            Name::Inner { .. } | Name::Nested { .. } if surface == Surface::Edge => None,
-            Name::Plain("properties") => Some(Field::Properties),
-            Name::Plain(name) if surface == Surface::Proxy => {
-                Field::find(name).filter(|&field| self.repeats(field))
-            }
-            Name::Plain(_) => None,
-            Name::Inner { outer: "properties", inner } => {
+    /// `field` is what the name's outer part declares.
+    fn look_at(&mut self, name: &Name<'_>, field: Option<Field>, surface: Surface) {
+        let Some(field) = field else { return };
+        let is_wrong = match (name, field) {
+            (Name::Plain(_), Field::Properties) => true,
+            // Only the Proxy's schema looks at the others.
+            _ if surface == Surface::Edge => false,
+            (Name::Plain(_), _) => self.repeats(field),
+            (Name::Inner { inner, .. }, Field::Properties) => {
                 match is_index(inner) {
                     true => self.indexed = true,
                     false => self.named = true,
                 }
-                None
+                false
             }
-            Name::Nested { outer: "properties" } => {
+            (Name::Nested { .. }, Field::Properties) => {
                 self.named = true;
-                None
+                false
             }
-            Name::Inner { outer, .. } | Name::Nested { outer } => {
-                Field::find(outer).filter(|_| surface == Surface::Proxy)
-            }
+            (Name::Inner { .. } | Name::Nested { .. }, _) => true,
         };
         // The Proxy's schema does not know the parameter `environment`.
-        if let Some(field) = problem.filter(|&field| field != Field::Environment) {
+        if is_wrong && field != Field::Environment {
             Invalid::Query(field).note(&mut self.invalid);
         }
     }
@@ -154,40 +208,44 @@ impl Seen {
     }
 }
 
-/// What [`split`] and [`Name::parse`] make of a pair whose name is spelled as SDKs do: a name without
-/// escapes or brackets, or such a name in the brackets of `properties`. `None` for all others.
-fn split_usual(pair: &str) -> Option<(Name<'_>, &str)> {
-    let (name, rest) = until_special(pair)?;
-    if let Some(value) = rest.strip_prefix('=') {
-        return Some((Name::Plain(name), value));
-    }
-    let (inner, close) = match (name, rest.as_bytes()) {
-        ("properties", [b'[', ..]) => (rest.get(1..)?, "]="),
-        ("properties", [b'%', b'5', b'B', ..]) => (rest.get(3..)?, "%5D="),
+/// Cuts the first pair off `query`, if its name is spelled as SDKs do: without escapes or brackets, or
+/// such a name in the brackets of `properties`. Returns it with what stands behind its `&`, if there is
+/// one; `None` for all other names, which [`cut`], [`split`] and [`Name::parse`] understand too.
+#[inline]
+fn cut_usual(query: &str) -> Option<(Name<'_>, Raw<'_>, Option<&str>)> {
+    let (name, rest) = until_special(query)?;
+    let (name, value) = match rest.as_bytes() {
+        [b'=', ..] => (Name::Plain(name), rest.get(1..)?),
+        [b'%' | b'[', ..] if name == "properties" => {
+            let (open, close) = if rest.starts_with('[') { ("[", "]=") } else { ("%5B", "%5D=") };
+            let (inner, rest) = until_special(rest.strip_prefix(open)?)?;
+            (Name::Inner { outer: name, inner }, rest.strip_prefix(close)?)
+        }
         _ => return None,
     };
-    let (inner, rest) = until_special(inner)?;
-    Some((Name::Inner { outer: "properties", inner }, rest.strip_prefix(close)?))
+    let (value, behind) = Raw::cut(value);
+    Some((name, value, behind))
 }
 
 /// Splits before the first character that means something in a name. `None` where there is none.
+#[inline]
 fn until_special(text: &str) -> Option<(&str, &str)> {
-    let is_special = |byte: &u8| matches!(byte, b'=' | b'%' | b'+' | b'[' | b']');
-    text.split_at_checked(text.as_bytes().iter().position(is_special)?)
+    split_where(text, |byte| matches!(byte, b'&' | b'=' | b'%' | b'+' | b'[' | b']'))
 }
 
-/// What stands between the `&` of a query.
-fn pairs(query: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(query);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let (pair, behind) = match memchr::memchr(b'&', text.as_bytes()) {
-            Some(at) => (text.get(..at)?, text.get(at + 1..)),
-            None => (text, None),
-        };
-        rest = behind;
-        Some(pair)
-    })
+/// Splits before the first byte that is a character of the kind. `None` where there is none.
+#[inline]
+fn split_where(text: &str, is_it: impl Fn(&u8) -> bool) -> Option<(&str, &str)> {
+    // Byte by byte: names and values are short.
+    text.split_at_checked(text.as_bytes().iter().position(is_it)?)
+}
+
+/// Cuts at the first `&`. Returns what stands behind it, if there is one.
+fn cut(query: &str) -> (&str, Option<&str>) {
+    match query.split_once('&') {
+        Some((pair, behind)) => (pair, Some(behind)),
+        None => (query, None),
+    }
 }
 
 /// Splits at the first `=` outside of the name's brackets; without one the value is empty.
@@ -207,21 +265,7 @@ fn split(pair: &str) -> (&str, &str) {
     (name, value)
 }
 
-/// Whether to hand a value on: what is not encoded costs nothing, and entries keep what they want.
-fn is_worth_decoding<E: Entries>(entries: &E, name: &str, value: &str) -> bool {
-    !is_encoded(value) || entries.wants(name)
-}
-
-fn is_encoded(raw: &str) -> bool {
-    memchr::memchr2(b'%', b'+', raw.as_bytes()).is_some()
-}
-
-/// `+` is a space and `%XX` a byte of UTF-8. A text with any escape that cannot be decoded keeps
-/// them all.
 fn decode<'t>(raw: &'t str, buffer: &'t mut Vec<u8>) -> &'t str {
-    if !is_encoded(raw) {
-        return raw;
-    }
     if !unescape(raw.as_bytes(), buffer) || std::str::from_utf8(buffer).is_err() {
         buffer.clear();
         buffer.extend(raw.bytes().map(plus_to_space));

@@ -1,6 +1,7 @@
 //! A context that remembers what was written to it, for tests.
 
 use super::context::Entries;
+use crate::engine::Root;
 
 /// Wants every name but `unwanted`.
 #[derive(Debug, Default)]
@@ -9,6 +10,10 @@ pub(super) struct Recorder {
 }
 
 impl Entries for Recorder {
+    fn root(&mut self, field: Root, value: &str) {
+        self.written.push(format!("top {}={value}", field.name()));
+    }
+
     fn top(&mut self, name: &str, value: &str) {
         self.written.push(format!("top {name}={value}"));
     }

@@ -1,6 +1,6 @@
 //! Rows of sections 1, 2, 5, 6, 7 and 9 about payloads, contexts, parents and variants.
 
-use offleash::engine::{Context, Delta, Features, Host, Projects, Scratch, compile};
+use offleash::engine::{Context, Delta, Features, Host, Projects, Root, Scratch, compile};
 use serde_json::{Value, json};
 use unleash_types::client_features::ClientFeatures;
 
@@ -233,20 +233,20 @@ fn d28_forced_values_win_and_filled_ones_yield() {
     let flag = plan.flag("f").unwrap();
 
     let mut writer = context.start(&plan, 0, 0);
-    writer.force("environment", "ours");
+    writer.force(Root::Environment, "ours");
     writer.top("environment", "theirs");
-    writer.fill("environment", "nobody's");
+    writer.fill(Root::Environment, "nobody's");
     assert!(plan.evaluate_one(flag, &context, &mut scratch).enabled);
 
     let mut writer = context.start(&plan, 0, 0);
-    assert!(!writer.has("environment"), "a new start forgets");
+    assert!(!writer.has(Root::Environment), "a new start forgets");
     writer.property("environment", "theirs");
-    writer.fill("environment", "ours");
+    writer.fill(Root::Environment, "ours");
     assert!(!plan.evaluate_one(flag, &context, &mut scratch).enabled);
 
     let mut writer = context.start(&plan, 0, 0);
     assert!(writer.wants("environment"));
-    writer.fill("environment", "ours");
+    writer.fill(Root::Environment, "ours");
     assert!(plan.evaluate_one(flag, &context, &mut scratch).enabled);
 }
 

@@ -1,6 +1,6 @@
 //! No payload and no context ends the process, and what comes out is well formed.
 
-use offleash::engine::{Context, Delta, Features, Profile, Scratch, Show};
+use offleash::engine::{Context, Delta, Features, Profile, Root, Scratch, Show};
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
@@ -118,22 +118,24 @@ proptest! {
     #[test]
     fn context_takes_any_names_in_any_way(
         payload in wounded_payload(),
-        entries in vec((0..6_u8, any_text(), any_text()), 0..24),
+        entries in vec((0..7_u8, any_text(), any_text(), any::<prop::sample::Index>()), 0..24),
         now_millis in any::<i64>(),
         seed in any::<u64>(),
     ) {
         let ours = Ours::new(&payload);
         let (mut context, mut scratch) = (Context::new(), Scratch::new());
         let mut writer = context.start(&ours.plan, now_millis, seed);
-        for (how, name, value) in &entries {
+        for (how, name, value, field) in &entries {
+            let field = *field.get(&Root::ALL);
             match how {
                 0 | 1 => writer.top(name, value),
                 2 => writer.property(name, value),
-                3 => writer.force(name, value),
-                4 => writer.fill(name, value),
-                _ => writer.top_time_millis(value.len() as i64 * now_millis.signum()),
+                3 => writer.root(field, value),
+                4 => writer.force(field, value),
+                5 => writer.fill(field, value),
+                _ => writer.root_time_millis(value.len() as i64 * now_millis.signum()),
             }
-            prop_assert!(*how != 3 || !writer.wants(name) || writer.has(name));
+            prop_assert!(!(3..=5).contains(how) || writer.has(field));
         }
         let answer = ours.plan.evaluate_all(&context, &mut scratch, Show::All);
         let mut body = Vec::new();

@@ -101,7 +101,7 @@ impl TestContext {
             writer.property(name, value);
         }
         if let Some(millis) = self.time_millis {
-            writer.top_time_millis(millis);
+            writer.root_time_millis(millis);
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     link::Unit,
     lower,
 };
-use crate::engine::context::ROOT_FIELDS;
+use crate::engine::context::Root;
 
 /// The flags' names of earlier plans: they are mostly those of the next one.
 #[derive(Debug, Default)]
@@ -61,9 +61,9 @@ pub(super) fn slots(features: &[Unit], definitions: &[Arc<Definition>]) -> (Slot
         });
         named.extend(tests.chain(draws));
     }
-    let capacity = ROOT_FIELDS.len() + definitions.len() + named.len();
+    let capacity = Root::ALL.len() + definitions.len() + named.len();
     let mut names = TextIndexBuilder::with_capacity(capacity);
-    for name in ROOT_FIELDS {
+    for name in Root::ALL.map(Root::name) {
         names.insert(name);
     }
     let fields = definitions.iter().map(|definition| SlotId(names.insert(&definition.field)));

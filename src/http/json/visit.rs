@@ -132,12 +132,12 @@ impl<E: Entries> Object<'_, '_, E> {
     ) -> Result<(), A::Error> {
         let state = &mut *self.state;
         match (self.level, Field::find(key)) {
-            (Level::Context, Some(Field::Properties)) => {
-                map.next_value_seed(Shaped(Object { state, level: Level::Properties }))
-            }
-            (Level::Context, Some(field)) => map.next_value_seed(Scalar(|item: &Item<'_>| {
-                state.field(field, item);
-            })),
+            (Level::Context, Some(field)) => match field.root() {
+                Some(root) => map.next_value_seed(Scalar(|item: &Item<'_>| {
+                    state.root(field, root, item);
+                })),
+                None => map.next_value_seed(Shaped(Object { state, level: Level::Properties })),
+            },
             (Level::Context, None) if state.entries.wants(key) => {
                 map.next_value_seed(Scalar(|item: &Item<'_>| {
                     item.with_text(|text| state.entries.top(key, text));
