@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     outbound::bench,
-    sync::{FEATURES, KEY, SECRET, assert_no_secrets, eventually, ours, times_said},
+    sync::{FEATURES, KEY, SECRET, assert_no_secrets, eventually, ours, said_once, times_said},
     upstream::{Answer, Gate, ScriptedUpstream},
 };
 
@@ -33,7 +33,7 @@ async fn a_bootstrap_makes_it_ready_while_upstream_is_down_and_upstream_wins() {
     let mut bench = bench(&format!("http://{address}/api"), &set);
     bench.serves(KEY, &["from-bootstrap"]).await;
     assert!(bench.ready());
-    assert_eq!(times_said("WARN", "serving 1 flags of the bootstrap"), 1);
+    said_once("WARN", "serving 1 flags of the bootstrap").await;
     let request = &server.requests_to(PATH)[0];
     assert_eq!((request.method.as_str(), request.query.as_str()), ("GET", "signature=sesame"));
     for (header, value) in [

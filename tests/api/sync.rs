@@ -96,6 +96,11 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
+/// Waits until the log says `text` once. Sync logs after it published, behind the workers' backs.
+pub(crate) async fn said_once(level: &str, text: &str) {
+    eventually(&format!("`{text}` is said once"), || times_said(level, text) == 1).await;
+}
+
 pub(crate) fn keys(url: &str) -> Upstream {
     let upstream_token = Token::new(SECRET);
     upstream(
@@ -272,8 +277,8 @@ async fn an_upstream_that_goes_and_comes_back_takes_nothing_away() {
     upstream.answer(FEATURES, Answer::flags(&["a", "b"]));
     bench.handle.poll_now();
     bench.serves(KEY, &["a", "b"]).await;
-    assert_eq!(times_said("WARN", "no flags from upstream"), 1, "{}", ours());
-    assert_eq!(times_said("WARN", "synchronized with upstream again"), 1, "{}", ours());
+    said_once("WARN", "no flags from upstream").await;
+    said_once("WARN", "synchronized with upstream again").await;
     assert_no_secrets();
 }
 
@@ -495,7 +500,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     let mut bench = Bench::start(Source::Upstream(settings)).unwrap();
     bench.serves(KEY, &["a"]).await;
     gate.open();
-    assert_eq!(times_said("WARN", "did not answer within"), 1, "{}", ours());
+    said_once("WARN", "did not answer within").await;
 }
 
 #[actix_rt::test]
@@ -508,10 +513,10 @@ async fn a_warning_is_logged_once_while_it_stays() {
     upstream.answer(FEATURES, payload(""));
     let mut bench = Bench::with_keys(&upstream.url());
     eventually("it is ready", || bench.ready()).await;
-    assert_eq!(times_said("WARN", "odd"), 1, "{}", ours());
+    said_once("WARN", "odd").await;
     upstream.answer(FEATURES, payload(r#",{"name":"a","enabled":true,"strategies":[]}"#));
     bench.serves(KEY, &["a"]).await;
-    assert_eq!(times_said("WARN", "odd"), 1, "{}", ours());
+    said_once("WARN", "odd").await;
 }
 
 #[actix_rt::test]
@@ -630,7 +635,7 @@ async fn a_token_sees_its_projects_and_only_environments_that_are_loaded() {
     assert_eq!(admit("*:development.admin-sesame").await, Admission::Invalid);
     assert_eq!(bench.flags("other:development.front-sesame"), Some(vec![]));
     assert_eq!(bench.flags("*:production.front-sesame"), None);
-    assert_eq!(times_said("WARN", "`production`"), 1, "{}", ours());
+    said_once("WARN", "`production`").await;
 
     upstream.answer(FEATURES, Answer::flags_of("other", &["b"]));
     bench.serves("other:development.front-sesame", &["b"]).await;
@@ -669,7 +674,7 @@ async fn a_token_that_was_withdrawn_is_let_in_no_more_and_the_configured_one_sta
     eventually("the grant is gone", || bench.flags(FRONTEND).is_none()).await;
     assert_eq!(bench.flags(SECRET).unwrap(), ["a"]);
     assert!(bench.ready());
-    assert_eq!(times_said("ERROR", "upstream calls tokens invalid: number 1 of 1"), 1);
+    said_once("ERROR", "upstream calls tokens invalid: number 1 of 1").await;
     assert_no_secrets();
 }
 
@@ -699,7 +704,7 @@ async fn a_configured_token_that_upstream_calls_invalid_is_said_once_and_asked_f
     upstream.knows_tokens(&[]);
     let mut bench = Bench::with_tokens(&upstream.url(), &[SECRET]);
     eventually("it is asked for again", || upstream.requests_to(VALIDATE).len() > 3).await;
-    assert_eq!(times_said("ERROR", "upstream calls tokens invalid: number 1 of 1"), 1);
+    said_once("ERROR", "upstream calls tokens invalid: number 1 of 1").await;
     assert!(!bench.ready());
     assert_eq!(upstream.requests_to(FEATURES).len(), 0);
 
@@ -716,7 +721,7 @@ async fn one_bad_token_among_good_ones_does_not_hold_the_others_up() {
     let mut bench = Bench::with_tokens(&upstream.url(), &["*:staging.bad-sesame", SECRET]);
     bench.serves(SECRET, &["a"]).await;
     eventually("it is ready", || bench.ready()).await;
-    assert_eq!(times_said("ERROR", "invalid: number 1 of 2"), 1, "{}", ours());
+    said_once("ERROR", "invalid: number 1 of 2").await;
 }
 
 #[actix_rt::test]
@@ -860,7 +865,7 @@ async fn a_file_that_changes_is_read_again_and_a_bad_one_changes_nothing() {
 
     fs::write(&path, r#"{"simple":{"enabled":true}}"#).unwrap();
     bench.serves("opaque", &["simple"]).await;
-    assert_eq!(times_said("WARN", "is good again"), 1, "{}", ours());
+    said_once("WARN", "is good again").await;
     fs::remove_file(path).unwrap();
 }
 
