@@ -9,6 +9,13 @@ pub(in crate::engine) const ROLLOUT_SEED: u32 = 0;
 /// Seed of the hash that chooses variants.
 pub(in crate::engine) const VARIANT_SEED: u32 = 86_028_157;
 
+/// What MurmurHash3 multiplies a block with, before and after it is rotated.
+const SCRAMBLE: (u32, u32) = (0xcc9e_2d51, 0x1b87_3593);
+/// What it multiplies the state with behind each whole block, and adds.
+const TURN: (u32, u32) = (5, 0xe654_6b64);
+/// What it multiplies the state with at the end.
+const FINISH: (u32, u32) = (0x85eb_ca6b, 0xc2b2_ae35);
+
 /// MurmurHash3 (x86, 32 bits) stopped behind `<group>:`, so that a request hashes the identifier
 /// only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +38,7 @@ pub(in crate::engine) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
 /// What a block contributes, whatever the seed.
 #[inline]
 fn scramble(block: u32) -> u32 {
-    block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
+    block.wrapping_mul(SCRAMBLE.0).rotate_left(15).wrapping_mul(SCRAMBLE.1)
 }
 
 #[inline]
@@ -42,14 +49,14 @@ fn mix(state: u32, block: u32) -> u32 {
 /// What follows on each whole block.
 #[inline]
 fn turn(state: u32) -> u32 {
-    state.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+    state.rotate_left(13).wrapping_mul(TURN.0).wrapping_add(TURN.1)
 }
 
 #[inline]
 fn finish(state: u32, len: u32) -> u32 {
     let mut hash = state ^ len;
-    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
-    hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    hash = (hash ^ (hash >> 16)).wrapping_mul(FINISH.0);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(FINISH.1);
     hash ^ (hash >> 16)
 }
 

@@ -2,15 +2,17 @@
 //!
 //! Rollouts that stick to the same field hash the same identifier, and behind prefixes that end at
 //! the same place of a block it is cut into the same blocks. What these contribute is worked out once;
-//! the rest is done for four rollouts in step, so that none waits for another's result.
+//! the rest is done for eight rollouts in step, by the widest vectors that the processor has.
 
-use super::{Prefix, finish, scramble, turn};
+use fearless_simd::{Level, dispatch, prelude::*, u32x8};
+
+use super::{FINISH, Prefix, SCRAMBLE, TURN, scramble};
 use crate::engine::{
     context::Context,
     plan::{Key, Share},
 };
 
-const LANES: usize = 4;
+const LANES: usize = 8;
 /// How many buckets a rollout has.
 const HUNDRED: u32 = 100;
 
@@ -25,7 +27,7 @@ pub(in crate::engine) struct Rollouts {
     lanes: Vec<Lanes>,
 }
 
-/// Four rollouts that stick to one field and cut it alike. Places without a rollout repeat one.
+/// Eight rollouts that stick to one field and cut it alike. Places without a rollout repeat one.
 #[derive(Debug)]
 struct Lanes {
     key: Key,
@@ -108,14 +110,14 @@ impl Rollouts {
         let mut numbers = vec![0; rollouts.len()];
         let mut lanes = Vec::new();
         for alike in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            for four in alike.chunks(LANES) {
+            for eight in alike.chunks(LANES) {
                 let number = (lanes.len() * LANES) as u32;
-                for (number, &(_, _, at)) in (number..).zip(four) {
+                for (number, &(_, _, at)) in (number..).zip(eight) {
                     if let Some(slot) = numbers.get_mut(at) {
                         *slot = number;
                     }
                 }
-                let members = four.iter().filter_map(|&(_, _, at)| rollouts.get(at));
+                let members = eight.iter().filter_map(|&(_, _, at)| rollouts.get(at));
                 lanes.extend(Lanes::of(members.copied()));
             }
         }
@@ -149,6 +151,19 @@ impl Rollouts {
         buckets: &mut Vec<Bucket>,
     ) {
         buckets.clear();
+        dispatch!(Level::new(), simd => self.decide_in_step(simd, context, blocks, buckets));
+        buckets.push(Bucket::FIRST);
+    }
+
+    // In line with all that it does in step: only there may the compiler use the vectors.
+    #[inline(always)]
+    fn decide_in_step<S: Simd>(
+        &self,
+        simd: S,
+        context: &Context,
+        blocks: &mut Blocks,
+        buckets: &mut Vec<Bucket>,
+    ) {
         let mut cut_for = None;
         for lanes in &self.lanes {
             let Some(identifier) = lanes.key.identifier(context) else {
@@ -160,9 +175,9 @@ impl Rollouts {
                 blocks.cut(identifier, lanes.alignment());
                 cut_for = Some(cut);
             }
-            buckets.extend_from_slice(&lanes.buckets(blocks));
+            let places = remainder(lanes.hash(simd, blocks));
+            buckets.extend_from_slice(&places.as_array().map(|place| Bucket(place as u8 + 1)));
         }
-        buckets.push(Bucket::FIRST);
     }
 
     /// The share that everybody is of, where buckets were decided for many flags.
@@ -203,31 +218,45 @@ impl Lanes {
         self.lens[0] & 3
     }
 
-    fn buckets(&self, blocks: &Blocks) -> [Bucket; LANES] {
-        let mut buckets = [Bucket::NONE; LANES];
-        for (bucket, hash) in buckets.iter_mut().zip(self.hash(blocks)) {
-            *bucket = Bucket::of(hash);
-        }
-        buckets
-    }
-
-    #[inline]
-    fn hash(&self, blocks: &Blocks) -> [u32; LANES] {
-        let mut hashes = self.states;
-        for (hash, residue) in hashes.iter_mut().zip(&self.residues) {
-            *hash ^= scramble(residue | blocks.head);
-        }
+    // As `Prefix::hash` of each.
+    #[inline(always)]
+    fn hash<S: Simd>(&self, simd: S, blocks: &Blocks) -> u32x8<S> {
+        let heads = u32x8::load_array_ref(simd, &self.residues) | blocks.head;
+        let heads = rotate(heads * SCRAMBLE.0, 15) * SCRAMBLE.1;
+        let mut hashes = u32x8::load_array_ref(simd, &self.states) ^ heads;
         if blocks.is_filled {
-            hashes.iter_mut().for_each(|hash| *hash = turn(*hash));
+            hashes = turn(hashes);
         }
         for block in &blocks.whole {
-            hashes.iter_mut().for_each(|hash| *hash = turn(*hash ^ block));
+            hashes = turn(hashes ^ *block);
         }
-        for (hash, len) in hashes.iter_mut().zip(&self.lens) {
-            *hash = finish(*hash ^ blocks.rest, len.wrapping_add(blocks.len));
-        }
-        hashes
+        hashes = hashes ^ blocks.rest ^ (u32x8::load_array_ref(simd, &self.lens) + blocks.len);
+        hashes = (hashes ^ hashes >> 16) * FINISH.0;
+        hashes = (hashes ^ hashes >> 13) * FINISH.1;
+        hashes ^ hashes >> 16
     }
+}
+
+#[inline(always)]
+fn rotate<S: Simd>(words: u32x8<S>, by: u32) -> u32x8<S> {
+    words << by | words >> (u32::BITS - by)
+}
+
+/// What follows on each whole block.
+#[inline(always)]
+fn turn<S: Simd>(states: u32x8<S>) -> u32x8<S> {
+    rotate(states, 13) * TURN.0 + TURN.1
+}
+
+/// What is left of each by [`HUNDRED`]: vectors multiply and cannot divide.
+#[inline(always)]
+fn remainder<S: Simd>(words: u32x8<S>) -> u32x8<S> {
+    // As 2^16 leaves 36 and 2^10 leaves 24. What comes of it is below 2400, where a multiplication
+    // divides exactly.
+    let words = (words >> 16) * 36 + (words & 0xffff);
+    let words = (words >> 10) * 24 + (words & 0x3ff);
+    let words = (words >> 10) * 24 + (words & 0x3ff);
+    words - ((words * 5243) >> 19) * HUNDRED
 }
 
 // === impl Blocks ===
@@ -260,7 +289,18 @@ mod tests {
     use super::*;
     use crate::engine::plan::{SlotId, rollout::ROLLOUT_SEED};
 
+    fn hashes(lanes: &Lanes, blocks: &Blocks) -> [u32; LANES] {
+        dispatch!(Level::new(), simd => *lanes.hash(simd, blocks).as_array())
+    }
+
     proptest! {
+        #[test]
+        fn what_is_left_of_a_word_is_what_division_leaves(words in any::<[u32; LANES]>()) {
+            let left = dispatch!(Level::new(), simd =>
+                *remainder(u32x8::load_array(simd, words)).as_array());
+            prop_assert_eq!(left, words.map(|word| word % HUNDRED));
+        }
+
         #[test]
         fn rollouts_in_step_hash_as_each_does_alone(
             groups in prop::collection::vec("[a-z.]{0,9}|\\PC{0,4}", 0..40),
@@ -276,9 +316,21 @@ mod tests {
                 prop_assert_eq!(built.get(number), Some((*key, *prefix)));
                 let lanes = &built.lanes[number as usize / LANES];
                 blocks.cut(&id, lanes.alignment());
-                let hash = lanes.hash(&blocks)[number as usize % LANES];
+                let hash = hashes(lanes, &blocks)[number as usize % LANES];
                 prop_assert_eq!(hash, prefix.hash(&id));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_the_largest_words_is_what_division_leaves() {
+        // Whatever is left after the folds: each of its values is below 2400.
+        for word in
+            (0..=u32::MAX).step_by(65_521).chain(0..200_000).chain(u32::MAX - 200_000..=u32::MAX)
+        {
+            let left = dispatch!(Level::new(), simd =>
+                *remainder(u32x8::load_array(simd, [word; LANES])).as_array());
+            assert_eq!(left, [word % HUNDRED; LANES]);
         }
     }
 
