@@ -16,6 +16,7 @@ use super::{
     plan::{
         Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Part, Plan, Share, Step, Strategy,
         Test, Truth,
+        fragment::Run,
         rollout::{Blocks, Bucket},
     },
 };
@@ -71,6 +72,7 @@ impl Scratch {
         context: &'a Context,
     ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Runs) {
         plan.conditions.decide(context, &mut self.decided);
+        plan.conjunctions.decide(&mut self.decided);
         plan.rollouts.decide(context, &mut self.blocks, &mut self.buckets);
         self.parents.clear();
         self.runs.start(plan.len());
@@ -165,8 +167,11 @@ impl Evaluation<'_, Remembering<'_>> {
             match step {
                 Step::Parts(range) => {
                     for part in slice(&self.plan.parts, range) {
-                        let is_on = self.is_on(part);
-                        runs.append_if(is_on, part.run);
+                        let (is_on, mut run) = (self.is_on(part), part.run);
+                        if let Some(draw) = part.draw_if(is_on) {
+                            run = Run::of(run.first + (self.choose(draw) - ON));
+                        }
+                        runs.append_if(is_on, run);
                     }
                 }
                 Step::Live(number) => {
@@ -189,10 +194,18 @@ impl Evaluation<'_, Remembering<'_>> {
         let truth = self.memory.decided.truth(part.literal >> 1);
         let bucket = self.bucket(part.share.rollout);
         if (truth == Truth::Open) | bucket.is_by_chance() {
-            return self.agrees(part.literal) && self.is_of(part.share);
+            return self.is_on_at_last(part);
         }
         // Both are looked at in any case: cheaper than to guess whether it is worth it.
         truth.agrees(part.literal) & bucket.is_within(part.share.percent)
+    }
+
+    /// As [`Evaluation::is_on`], of what is decided only when somebody asks.
+    #[cold]
+    fn is_on_at_last(&mut self, part: &Part) -> bool {
+        let plan = self.plan;
+        let literals = plan.conjunctions.literals_of(&part.literal);
+        literals.iter().all(|literal| self.agrees(*literal)) && self.is_of(part.share)
     }
 }
 

@@ -7,6 +7,7 @@
 mod basis;
 pub(super) mod compile;
 mod condition;
+mod conjunction;
 mod constraint;
 mod definition;
 pub(super) mod fragment;
@@ -33,6 +34,7 @@ pub(super) use step::{Part, Step};
 
 use self::{
     basis::Basis,
+    conjunction::Conjunctions,
     fragment::{Fragments, Run},
     index::TextIndex,
     lower::{Choice, Code},
@@ -72,6 +74,8 @@ pub struct Plan {
     /// What a list of enabled flags is made of, in its order.
     pub(super) steps: Vec<Step>,
     pub(super) parts: Vec<Part>,
+    /// What parts ask for, besides conditions.
+    pub(super) conjunctions: Conjunctions,
     /// The flags that others depend on.
     pub(super) parents: Vec<u32>,
     basis: Basis,
@@ -321,6 +325,7 @@ impl Plan {
             + self.fragments.bytes()
             + held(&self.steps)
             + held(&self.parts)
+            + self.conjunctions.bytes()
     }
 }
 

@@ -59,12 +59,13 @@ pub(in crate::engine) struct Decided {
     lowered_slot: Option<SlotId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// In this order: what is known of several at once is the least that is known of any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::engine) enum Truth {
     Fails = 0,
-    Holds = 1,
     /// Nobody asked yet.
-    Open = 2,
+    Open = 1,
+    Holds = 2,
 }
 
 #[derive(Debug)]
@@ -301,7 +302,17 @@ impl Truth {
     /// Whether a condition is as the lowest bit of `literal` wants it, once it is decided.
     #[inline(always)]
     pub(in crate::engine) fn agrees(self, literal: u32) -> bool {
-        self as u32 != literal & 1
+        self as u32 != (literal & 1) << 1
+    }
+
+    /// What is known of `literal`, whose condition this is known of.
+    #[inline(always)]
+    pub(super) fn seen_by(self, literal: u32) -> Self {
+        match (self, literal & 1) {
+            (Self::Fails, 1) => Self::Holds,
+            (Self::Holds, 1) => Self::Fails,
+            (truth, _) => truth,
+        }
     }
 }
 
@@ -312,6 +323,12 @@ impl Decided {
     #[inline(always)]
     pub(in crate::engine) fn truth(&self, condition: u32) -> Truth {
         self.truths.get(condition as usize).copied().unwrap_or(Truth::Fails)
+    }
+
+    /// Says what is known of the one behind the last.
+    #[inline]
+    pub(super) fn append(&mut self, is: Truth) {
+        self.truths.push(is);
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use super::{
     SlotId, Slots, Strategy, Test, Wanted,
     basis::Basis,
     condition::Conditions,
+    conjunction::Conjunctions,
     definition::Definition,
     fragment::Fragments,
     lower::{self, Lowered},
@@ -84,6 +85,7 @@ impl<'a> Linker<'a> {
             first_off: 0,
             steps: Vec::new(),
             parts: Vec::new(),
+            conjunctions: Conjunctions::default(),
             parents: Vec::new(),
             basis: Basis::default(),
             host: Host::default(),
@@ -325,6 +327,7 @@ impl Plan {
         self.choices.shrink_to_fit();
         self.steps.shrink_to_fit();
         self.parts.shrink_to_fit();
+        self.conjunctions.shrink();
     }
 }
 

@@ -1,0 +1,98 @@
+//! Conjunctions: literals that a flag asks for together, known as one before the flags are listed.
+
+use super::condition::{Decided, Truth};
+
+/// The conjunctions of a plan, numbered behind its conditions so that a literal may stand for either.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Conjunctions {
+    /// The number of the first.
+    first: u32,
+    literals: Vec<u32>,
+    /// Where each ends in `literals`; the next one begins there.
+    ends: Vec<u32>,
+}
+
+// === impl Conjunctions ===
+
+impl Conjunctions {
+    /// None yet; the first will have the number `first`.
+    pub(super) fn behind(first: u32) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    /// The literal that holds where all of `literals` do.
+    pub(super) fn add(&mut self, literals: &[u32]) -> u32 {
+        let number = self.first + self.ends.len() as u32;
+        self.literals.extend_from_slice(literals);
+        self.ends.push(self.literals.len() as u32);
+        number << 1
+    }
+
+    /// What a literal stands for: those of its conjunction, or itself.
+    pub(in crate::engine) fn literals_of<'l>(&'l self, literal: &'l u32) -> &'l [u32] {
+        let Some(at) = (literal >> 1).checked_sub(self.first).map(|at| at as usize) else {
+            return std::slice::from_ref(literal);
+        };
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let (start, end) = (start.unwrap_or(0) as usize, self.ends.get(at).copied());
+        end.and_then(|end| self.literals.get(start..end as usize)).unwrap_or(&[])
+    }
+
+    /// Says of each what is known of its literals: it fails with any of them, holds with all of them,
+    /// and is open otherwise.
+    pub(in crate::engine) fn decide(&self, decided: &mut Decided) {
+        let mut start = 0;
+        for end in &self.ends {
+            let literals = self.literals.get(start..*end as usize).unwrap_or(&[]);
+            start = *end as usize;
+            let known =
+                literals.iter().map(|literal| decided.truth(literal >> 1).seen_by(*literal));
+            decided.append(known.fold(Truth::Holds, Truth::min));
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.literals.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        4 * (self.literals.capacity() + self.ends.capacity())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conjunction_fails_with_any_holds_with_all_and_is_open_otherwise() {
+        const TRUTHS: [Truth; 3] = [Truth::Fails, Truth::Holds, Truth::Open];
+        let mut conjunctions = Conjunctions::behind(3);
+        let both = conjunctions.add(&[0, 2]);
+        let but_the_second = conjunctions.add(&[0, 3]);
+        assert_eq!((both, but_the_second), (3 << 1, 4 << 1));
+        assert_eq!(conjunctions.literals_of(&both), [0, 2]);
+        assert_eq!(conjunctions.literals_of(&but_the_second), [0, 3]);
+        assert_eq!(conjunctions.literals_of(&5), [5]);
+        let seen = |truth: Truth| match truth {
+            Truth::Fails => Truth::Holds,
+            Truth::Holds => Truth::Fails,
+            Truth::Open => Truth::Open,
+        };
+        let expected = |one: Truth, other: Truth| match (one, other) {
+            (Truth::Fails, _) | (_, Truth::Fails) => Truth::Fails,
+            (Truth::Holds, Truth::Holds) => Truth::Holds,
+            _ => Truth::Open,
+        };
+        for one in TRUTHS {
+            for other in TRUTHS {
+                let mut decided = Decided::default();
+                [one, other, Truth::Holds].into_iter().for_each(|truth| decided.append(truth));
+                conjunctions.decide(&mut decided);
+                assert_eq!(decided.truth(3), expected(one, other), "{one:?} {other:?}");
+                assert_eq!(decided.truth(4), expected(one, seen(other)), "{one:?} not {other:?}");
+            }
+        }
+    }
+}
