@@ -7,9 +7,11 @@ use crate::engine::plan::fragment::Run;
 /// Runs of fragments, each as long as can be. Kept between requests.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Runs {
-    /// The runs up to `last`, behind one that is none. What follows is of other requests.
+    /// So many runs, behind one that is none. What follows is of other requests.
     runs: Vec<Run>,
-    last: usize,
+    count: usize,
+    /// The last of them, or none.
+    last: Run,
 }
 
 /// Goes on nowhere, and nothing goes on behind it.
@@ -23,10 +25,7 @@ impl Runs {
         if self.runs.len() <= count {
             self.runs.resize(count + 1, NONE);
         }
-        self.last = 0;
-        if let Some(first) = self.runs.first_mut() {
-            *first = NONE;
-        }
+        (self.count, self.last) = (0, NONE);
     }
 
     /// Appends `run` if `is_on`: to the last run where it goes on from there. Beyond what there is
@@ -35,17 +34,17 @@ impl Runs {
     // in any case.
     #[inline(always)]
     pub(super) fn append_if(&mut self, is_on: bool, run: Run) {
-        let Some(&last) = self.runs.get(self.last) else { return };
-        let is_new = is_on & (last.end != run.first);
-        self.last += usize::from(is_new);
-        if let Some(place) = self.runs.get_mut(self.last) {
-            place.first = select_unpredictable(is_new, run.first, last.first);
-            place.end = select_unpredictable(is_on, run.end, last.end);
+        let is_new = is_on & (self.last.end != run.first);
+        self.count += usize::from(is_new);
+        self.last.first = select_unpredictable(is_new, run.first, self.last.first);
+        self.last.end = select_unpredictable(is_on, run.end, self.last.end);
+        if let Some(place) = self.runs.get_mut(self.count) {
+            *place = self.last;
         }
     }
 
     pub(super) fn as_slice(&self) -> &[Run] {
-        self.runs.get(1..=self.last).unwrap_or(&[])
+        self.runs.get(1..=self.count).unwrap_or(&[])
     }
 }
 

@@ -150,9 +150,11 @@ impl Rollouts {
         blocks: &mut Blocks,
         buckets: &mut Vec<Bucket>,
     ) {
+        // The one behind the last rollout is everybody's.
         buckets.clear();
-        dispatch!(Level::new(), simd => self.decide_in_step(simd, context, blocks, buckets));
-        buckets.push(Bucket::FIRST);
+        buckets.resize(self.lanes.len() * LANES + 1, Bucket::FIRST);
+        let (places, _) = buckets.as_chunks_mut();
+        dispatch!(Level::new(), simd => self.decide_in_step(simd, context, blocks, places));
     }
 
     // In line with all that it does in step: only there may the compiler use the vectors.
@@ -162,12 +164,12 @@ impl Rollouts {
         simd: S,
         context: &Context,
         blocks: &mut Blocks,
-        buckets: &mut Vec<Bucket>,
+        places: &mut [[Bucket; LANES]],
     ) {
         let mut cut_for = None;
-        for lanes in &self.lanes {
+        for (lanes, places) in self.lanes.iter().zip(places) {
             let Some(identifier) = lanes.key.identifier(context) else {
-                buckets.extend_from_slice(&[Bucket::unidentified(lanes.key); LANES]);
+                *places = [Bucket::unidentified(lanes.key); LANES];
                 continue;
             };
             let cut = (lanes.key, lanes.alignment());
@@ -175,8 +177,7 @@ impl Rollouts {
                 blocks.cut(identifier, lanes.alignment());
                 cut_for = Some(cut);
             }
-            let places = remainder(lanes.hash(simd, blocks));
-            buckets.extend_from_slice(&places.as_array().map(|place| Bucket(place as u8 + 1)));
+            *places = bytes(simd, remainder(lanes.hash(simd, blocks)) + 1).map(Bucket);
         }
     }
 
@@ -248,6 +249,14 @@ fn turn<S: Simd>(states: u32x8<S>) -> u32x8<S> {
     rotate(states, 13) * TURN.0 + TURN.1
 }
 
+/// The lowest byte of each.
+#[inline(always)]
+fn bytes<S: Simd>(simd: S, words: u32x8<S>) -> [u8; LANES] {
+    let halves = simd.narrow_u32x8(words, words);
+    let bytes = simd.narrow_u16x16(halves, halves);
+    bytes.as_array().first_chunk().copied().unwrap_or_default()
+}
+
 /// What is left of each by [`HUNDRED`]: vectors multiply and cannot divide.
 #[inline(always)]
 fn remainder<S: Simd>(words: u32x8<S>) -> u32x8<S> {
@@ -293,6 +302,10 @@ mod tests {
         dispatch!(Level::new(), simd => *lanes.hash(simd, blocks).as_array())
     }
 
+    fn lowest(words: [u32; LANES]) -> [u8; LANES] {
+        dispatch!(Level::new(), simd => bytes(simd, u32x8::load_array(simd, words)))
+    }
+
     proptest! {
         #[test]
         fn what_is_left_of_a_word_is_what_division_leaves(words in any::<[u32; LANES]>()) {
@@ -316,8 +329,10 @@ mod tests {
                 prop_assert_eq!(built.get(number), Some((*key, *prefix)));
                 let lanes = &built.lanes[number as usize / LANES];
                 blocks.cut(&id, lanes.alignment());
-                let hash = hashes(lanes, &blocks)[number as usize % LANES];
-                prop_assert_eq!(hash, prefix.hash(&id));
+                let lane = number as usize % LANES;
+                let hash = prefix.hash(&id);
+                prop_assert_eq!(hashes(lanes, &blocks)[lane], hash);
+                prop_assert_eq!(lowest(hashes(lanes, &blocks))[lane], hash as u8);
             }
         }
     }
