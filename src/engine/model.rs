@@ -26,6 +26,17 @@ pub struct Features {
     pub(super) features: BTreeMap<Box<str>, Arc<Feature>>,
     pub(super) segments: BTreeMap<i64, Arc<Segment>>,
     pub(super) revision: Option<u64>,
+    told: Told,
+}
+
+/// What is told of a payload, and so what has to be kept of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Answers alone: the texts that upstream sent are let go.
+    Answers,
+    /// The definitions too, as upstream sent them.
+    #[default]
+    Definitions,
 }
 
 /// Why a payload as a whole cannot be used; what was known before stays.
@@ -59,7 +70,7 @@ pub(super) struct Feature {
     pub(super) warnings: Vec<Warning>,
     /// A hash of the text it was read from: the same text need not be read again.
     pub(super) fingerprint: u128,
-    /// The text itself, for those who evaluate themselves.
+    /// The text itself, for those who evaluate themselves; empty where they are told nothing.
     pub(super) raw: Box<str>,
 }
 
@@ -163,10 +174,24 @@ impl Features {
     ///
     /// As [`Features::parse`].
     pub fn parse_over(json: &[u8], previous: &Self) -> Result<(Self, Vec<Warning>), PayloadError> {
+        Self::parse_as(Told::Definitions, json, previous)
+    }
+
+    /// As [`Features::parse_over`], and keeps no more than what is `told` takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Features::parse`].
+    pub fn parse_as(
+        told: Told,
+        json: &[u8],
+        previous: &Self,
+    ) -> Result<(Self, Vec<Warning>), PayloadError> {
         let envelope: Envelope<'_> = serde_json::from_slice(json)?;
         let features = envelope.features.ok_or(PayloadError::Missing("features"))?;
         let meta = envelope.meta.and_then(|meta| serde_json::from_str::<Meta>(meta.get()).ok());
-        let mut parsed = Self { revision: meta.and_then(|m| m.revision), ..Self::default() };
+        let revision = meta.and_then(|meta| meta.revision);
+        let mut parsed = Self { revision, told, ..Self::default() };
         let segments = envelope.segments.unwrap_or_default();
         let warnings = parsed.replace(&features, &segments, previous);
         Ok((parsed, warnings))
@@ -180,6 +205,9 @@ impl Features {
             merged.features.extend(part.features.iter().map(|(k, v)| (k.clone(), Arc::clone(v))));
             merged.segments.extend(part.segments.iter().map(|(k, v)| (*k, Arc::clone(v))));
             merged.revision = merged.revision.max(part.revision);
+            if part.told == Told::Answers {
+                merged.told = Told::Answers;
+            }
         }
         merged
     }
@@ -192,6 +220,11 @@ impl Features {
     /// Whether there is no feature at all.
     pub fn is_empty(&self) -> bool {
         self.features.is_empty()
+    }
+
+    /// What of it can be told.
+    pub(super) fn told(&self) -> Told {
+        self.told
     }
 
     /// Upstream's revision (`meta.revisionId`, or the newest event applied). `None` for upstreams
@@ -208,13 +241,17 @@ impl Features {
         previous: &Self,
     ) -> Vec<Warning> {
         let mut warnings = Vec::new();
+        let told = self.told;
+        // Without their texts, features are not what is asked for.
+        let nothing = Self::default();
+        let previous = if previous.told == told { previous } else { &nothing };
         let known: AHashMap<u128, &Arc<Feature>> =
             previous.features.values().map(|known| (known.fingerprint, known)).collect();
         self.features.clear();
         for raw in features {
             match known.get(&fingerprint(raw)) {
                 Some(feature) => self.insert(Arc::clone(feature), &mut warnings),
-                None => match Feature::read(raw) {
+                None => match Feature::read(raw, told) {
                     Ok(feature) => self.insert(Arc::new(feature), &mut warnings),
                     Err(warning) => warnings.push(warning),
                 },
@@ -228,7 +265,7 @@ impl Features {
                 Some(segment) => {
                     self.segments.insert(segment.id, Arc::clone(segment));
                 }
-                None => match Segment::read(raw) {
+                None => match Segment::read(raw, told) {
                     Ok(segment) => {
                         self.segments.insert(segment.id, Arc::new(segment));
                     }
@@ -242,6 +279,17 @@ impl Features {
     pub(super) fn insert(&mut self, feature: Arc<Feature>, warnings: &mut Vec<Warning>) {
         warnings.extend(feature.warnings.iter().cloned());
         self.features.insert(feature.name.clone(), feature);
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn keep(self, raw: &RawValue) -> Box<str> {
+        match self {
+            Self::Answers => Box::default(),
+            Self::Definitions => raw.get().into(),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Everything that can fail happens before anything is replaced: a payload that cannot be compiled
 //! leaves the catalog, and with it every reader, as it was.
 
+mod log;
+
 use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
@@ -13,14 +15,11 @@ use super::{
     guard::guarded,
 };
 use crate::{
-    engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Warning},
+    engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Told, Warning},
     snapshot::{Claims, Definitions, Edition, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
 };
-
-/// How many warnings of one payload are logged one by one.
-const MAX_LOGGED_WARNINGS: usize = 50;
 
 /// Which flags an environment's name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +161,8 @@ impl Catalog {
         let environment = slot.environment.clone();
         let previous = slot.delivered.as_ref().map(|it| Arc::clone(&it.features));
         let previous = previous.unwrap_or_default();
-        let (features, warnings) = guarded(|| Features::parse_over(json.as_ref(), &previous))
+        let told = self.told();
+        let (features, warnings) = guarded(|| Features::parse_as(told, json.as_ref(), &previous))
             .ok_or(BadPayload::Panicked)??;
         // Compiling takes room of its own.
         drop(json);
@@ -183,7 +183,7 @@ impl Catalog {
         if let Some(compiler) = self.compilers.get_mut(&environment) {
             compiler.forget_unused();
         }
-        self.warn(&environment, &compiled.warnings);
+        log::warnings(self.warned.get(&environment), &compiled.warnings, &environment);
         self.warned.insert(environment, compiled.warnings);
         self.figures.updated();
         Ok(flags)
@@ -193,6 +193,16 @@ impl Catalog {
     /// then.
     pub(super) fn reclaim(&mut self) {
         self.publisher.reclaim();
+    }
+
+    /// What may be asked for, now or later.
+    fn told(&self) -> Told {
+        // One world has the tokens it was configured with, many are joined by callers'.
+        let may_grow = self.world == World::ByEnvironment;
+        match may_grow || self.grants.values().any(|(kind, _)| kind.sees_definitions()) {
+            true => Told::Definitions,
+            false => Told::Answers,
+        }
     }
 
     /// How many flags `json` holds.
@@ -226,7 +236,7 @@ impl Catalog {
                 Some((plan, warnings)) => {
                     self.plans.insert(scope.clone(), Arc::new(plan));
                     let warnings = warnings.into_iter().collect();
-                    self.warn(&environment, &warnings);
+                    log::warnings(self.warned.get(&environment), &warnings, &environment);
                     self.warned.entry(environment).or_default().extend(warnings);
                 }
                 None => tracing::error!("{}", BadPayload::Panicked),
@@ -268,7 +278,7 @@ impl Catalog {
         });
         tracing::debug!(snapshot.version = version, ready = self.ready, "published");
         for (scope, plan) in &self.plans {
-            describe(version, scope, plan);
+            log::plan(version, scope, plan);
         }
         if self.ready && !was_ready {
             tracing::info!(target: telemetry::START, "ready: evaluations work from now on");
@@ -335,22 +345,6 @@ impl Catalog {
         }
         Some(Compiled { merged, plans, definitions, warnings })
     }
-
-    /// Logs what of `warnings` was not logged for the payload before.
-    fn warn(&self, environment: &str, warnings: &AHashSet<Warning>) {
-        let old = self.warned.get(environment);
-        let mut news: Vec<&Warning> =
-            warnings.iter().filter(|it| !old.is_some_and(|old| old.contains(it))).collect();
-        news.sort_unstable();
-        for warning in news.iter().take(MAX_LOGGED_WARNINGS) {
-            let flag = warning.feature.as_deref().unwrap_or_default();
-            tracing::warn!(flag.name = flag, environment, "{warning}");
-        }
-        let more = news.len().saturating_sub(MAX_LOGGED_WARNINGS);
-        if more > 0 {
-            tracing::warn!(environment, "{more} more warnings of this payload");
-        }
-    }
 }
 
 /// The compiler of `environment`, which is new if nothing was compiled for it yet.
@@ -362,32 +356,12 @@ fn compiler<'a>(
     compilers.entry(environment.into()).or_insert_with(|| Compiler::new(host.clone()))
 }
 
-/// Says what a plan is made of, and so why it is dear. Counting takes a walk over the plan: it is
-/// not done for a log that nobody keeps.
-fn describe(version: u64, scope: &Scope, plan: &Plan) {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    let stats = plan.stats();
-    tracing::debug!(
-        snapshot.version = version,
-        environment = &*scope.environment,
-        flags.on = stats.folded_on,
-        flags.off = stats.folded_off,
-        flags.live = stats.live,
-        flags.hidden = stats.hidden,
-        conditions = stats.conditions,
-        literals = stats.literals,
-        slots = stats.slots,
-        bytes = stats.bytes,
-        "plan in force"
-    );
-}
-
 /// Puts the definitions of `projects` together, unless they are among those that are known.
 fn define(known: &mut AHashMap<Projects, Definitions>, features: &Features, projects: &Projects) {
-    if !known.contains_key(projects) {
-        known.insert(projects.clone(), Definitions::new(features.definitions(projects)));
+    if !known.contains_key(projects)
+        && let Some(document) = features.definitions(projects)
+    {
+        known.insert(projects.clone(), Definitions::new(document));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ahash::AHashSet;
 
-use super::{Feature, Features, Segment};
+use super::{Feature, Features, Segment, Told};
 use crate::engine::Projects;
 
 const START: &[u8] = br#"{"version":2,"features":["#;
@@ -19,7 +19,12 @@ impl Features {
     /// text that upstream sent. Who sees every project gets every segment; anybody else those that
     /// a feature of theirs names, for a segment may tell of other projects' users
     /// (`spec/unleash-proxy.md` 1.12 and 9.2: the original leaves segments out).
-    pub fn definitions(&self, projects: &Projects) -> Vec<u8> {
+    ///
+    /// Returns `None` where the texts were not kept: see [`Features::parse_as`].
+    pub fn definitions(&self, projects: &Projects) -> Option<Vec<u8>> {
+        if self.told() == Told::Answers {
+            return None;
+        }
         let features: Vec<&Feature> = self
             .features
             .values()
@@ -51,7 +56,7 @@ impl Features {
         document.extend_from_slice(MIDDLE);
         list(&mut document, segments.iter().map(|segment| &*segment.raw));
         document.extend_from_slice(END);
-        document
+        Some(document)
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
     }
 
     fn document(features: &Features, projects: &Projects) -> String {
-        String::from_utf8(features.definitions(projects)).unwrap()
+        String::from_utf8(features.definitions(projects).unwrap()).unwrap()
     }
 
     fn of(features: &[&str], segments: &[&str]) -> String {
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_document_is_allocated_once() {
-        let document = features().definitions(&Projects::All);
+        let document = features().definitions(&Projects::All).unwrap();
         assert!(document.capacity() - document.len() <= 2, "a comma less for each list");
     }
 
@@ -132,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_told_on_reads_as_what_was_told_us() {
         let features = features();
-        let (again, _) = Features::parse(&features.definitions(&Projects::All)).unwrap();
+        let (again, _) = Features::parse(&features.definitions(&Projects::All).unwrap()).unwrap();
         assert_eq!(again.definitions(&Projects::All), features.definitions(&Projects::All));
         assert_eq!(again.len(), features.len());
     }

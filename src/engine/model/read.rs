@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Variant, Warning,
-    fingerprint,
+    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Told, Variant,
+    Warning, fingerprint,
 };
 
 type Object = Map<String, Value>;
@@ -20,7 +20,7 @@ impl Feature {
     /// # Errors
     ///
     /// When it has no name: then nobody can ask for it. Any smaller fault is in `warnings`.
-    pub(in crate::engine) fn read(raw: &RawValue) -> Result<Self, Warning> {
+    pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
         let value: Value = serde_json::from_str(raw.get())
             .map_err(|err| Warning::general(format!("a feature cannot be read: {err}")))?;
         let object = value
@@ -66,7 +66,7 @@ impl Feature {
             dependencies,
             warnings: faults.into_iter().map(|fault| Warning::about(name, fault)).collect(),
             fingerprint: fingerprint(raw),
-            raw: raw.get().into(),
+            raw: told.keep(raw),
         })
     }
 }
@@ -79,7 +79,7 @@ impl Segment {
     /// # Errors
     ///
     /// When it has no integer `id`: then no strategy can name it.
-    pub(in crate::engine) fn read(raw: &RawValue) -> Result<Self, Warning> {
+    pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
         let value: Value = serde_json::from_str(raw.get())
             .map_err(|err| Warning::general(format!("a segment cannot be read: {err}")))?;
         let id = value
@@ -88,7 +88,7 @@ impl Segment {
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
             .map_err(|fault| format!("segment `{id}`: {fault}"));
-        Ok(Self { id, constraints, fingerprint: fingerprint(raw), raw: raw.get().into() })
+        Ok(Self { id, constraints, fingerprint: fingerprint(raw), raw: told.keep(raw) })
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::Projects;
 
 fn parse(json: &str) -> (Features, Vec<String>) {
     let (features, warnings) = Features::parse(json.as_bytes()).unwrap();
@@ -158,4 +159,27 @@ fn merged_parts_hold_everything_and_the_later_part_wins() {
     let merged = Features::merge([&first, &second]);
     assert_eq!((merged.len(), merged.segments.len(), merged.revision()), (2, 2, Some(9)));
     assert!(merged.features.values().all(|feature| feature.enabled));
+}
+
+#[test]
+fn the_texts_are_kept_only_for_who_is_told_definitions() {
+    const PAYLOAD: &[u8] = br#"{"features":[{"name":"a","enabled":true}],
+        "segments":[{"id":1,"constraints":[]}]}"#;
+    let parse = |told, previous: &Features| Features::parse_as(told, PAYLOAD, previous).unwrap().0;
+    let bare = parse(Told::Answers, &Features::default());
+    assert_eq!(bare.definitions(&Projects::All), None);
+    assert!(bare.features.values().all(|feature| feature.raw.is_empty()));
+    assert!(bare.segments.values().all(|segment| segment.raw.is_empty()));
+    let again = parse(Told::Answers, &bare);
+    assert!(Arc::ptr_eq(&bare.features["a"], &again.features["a"]), "nothing is read twice");
+
+    let whole = parse(Told::Definitions, &bare);
+    let expected = Features::parse(PAYLOAD).unwrap().0.definitions(&Projects::All);
+    assert!(expected.is_some());
+    assert_eq!(
+        whole.definitions(&Projects::All),
+        expected,
+        "texts that were let go are read again"
+    );
+    assert_eq!(Features::merge([&whole, &bare]).definitions(&Projects::All), None);
 }
