@@ -14,6 +14,7 @@ mod tunnel;
 mod wire;
 
 use std::{
+    cell::Cell,
     fmt,
     time::{Duration, SystemTime},
 };
@@ -81,6 +82,8 @@ pub struct Endpoint {
 pub struct Client {
     endpoint: Endpoint,
     transport: Transport,
+    /// The longest answer so far, in bytes.
+    longest: Cell<usize>,
 }
 
 /// A header that cannot be sent.
@@ -174,7 +177,7 @@ impl fmt::Debug for Endpoint {
 impl Client {
     pub fn new(endpoint: Endpoint) -> Self {
         let transport = Transport::new(endpoint.outbound.clone(), endpoint.connect_within);
-        Self { endpoint, transport }
+        Self { endpoint, transport, longest: Cell::new(0) }
     }
 
     /// Asks for every flag that `token` may see, unless `known` is still the tag of them.
@@ -337,7 +340,8 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Bytes::new();
         if status.is_success() {
-            body = wire::read(&mut response, &headers).await?;
+            body = wire::read(&mut response, &headers, self.longest.get()).await?;
+            self.longest.set(self.longest.get().max(body.len()));
         }
         Ok(Reply { headers, status, body })
     }

@@ -61,7 +61,8 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The whole body, in the room that was announced for it: growing would touch as much again.
+/// The whole body, in the room that was announced for it, or that the `longest` one so far took:
+/// growing would touch as much again.
 ///
 /// # Errors
 ///
@@ -69,12 +70,15 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 pub(super) async fn read(
     chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
     headers: &HeaderMap,
+    longest: usize,
 ) -> Result<Bytes, UpstreamError> {
-    let announced = length(headers).unwrap_or_default();
-    if announced > MAX_ANSWER_BYTES {
-        return Err(UpstreamError::TooLarge);
-    }
-    let mut body = Vec::with_capacity(announced);
+    let room = match length(headers) {
+        Some(announced) if announced > MAX_ANSWER_BYTES => return Err(UpstreamError::TooLarge),
+        Some(announced) => announced,
+        // As long as the one before, and some more: what is not filled is not touched.
+        None => longest + longest / 8,
+    };
+    let mut body = Vec::with_capacity(room);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(UpstreamError::Broken)?;
         if chunk.len() > MAX_ANSWER_BYTES - body.len() {
@@ -180,6 +184,8 @@ pub(super) fn sign(report: &mut Value, identity: &Identity) {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::engine::Projects;
 
@@ -226,6 +232,31 @@ mod tests {
         assert_eq!(query(&[]), "");
         let pairs = [pair("project", "a b"), pair("tag", "simple:tähti&co")];
         assert_eq!(query(&pairs), "?project=a%20b&tag=simple%3At%C3%A4hti%26co");
+    }
+
+    #[test]
+    fn a_body_is_read_whole_whatever_room_there_was_for_it() {
+        for longest in [0, 3, 100] {
+            let mut chunks =
+                futures_util::stream::iter(["ab", "", "cdef"].map(|it| Ok(Bytes::from(it))));
+            let body = read(&mut chunks, &HeaderMap::new(), longest).now_or_never().unwrap();
+            assert_eq!(body.unwrap(), "abcdef", "{longest}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_is_not_read_on() {
+        let half = Bytes::from(vec![0; MAX_ANSWER_BYTES / 2]);
+        let chunks = [half.clone(), half, Bytes::from_static(b"x"), Bytes::new()];
+        let mut chunks = futures_util::stream::iter(chunks.map(Ok));
+        let mut headers = HeaderMap::new();
+        let result = read(&mut chunks, &headers, 0).now_or_never().unwrap();
+        assert!(matches!(result, Err(UpstreamError::TooLarge)));
+        assert_eq!(chunks.size_hint().0, 1, "the last one is left");
+        headers.insert(header::CONTENT_LENGTH, (MAX_ANSWER_BYTES + 1).into());
+        let result = read(&mut chunks, &headers, 0).now_or_never().unwrap();
+        assert!(matches!(result, Err(UpstreamError::TooLarge)), "as it is announced");
+        assert_eq!(chunks.size_hint().0, 1);
     }
 
     #[test]
