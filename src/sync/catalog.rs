@@ -210,7 +210,7 @@ impl Catalog {
     /// # Errors
     /// When the payload is no good.
     pub(super) fn count(json: &[u8]) -> Result<usize, BadPayload> {
-        let parsed = guarded(|| Features::parse_over(json, &Features::default()));
+        let parsed = guarded(|| Features::parse_as(Told::Answers, json, &Features::default()));
         Ok(parsed.ok_or(BadPayload::Panicked)??.0.len())
     }
 
