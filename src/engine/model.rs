@@ -5,6 +5,7 @@
 //! bad flag costs only itself, a bad envelope changes nothing.
 
 mod definitions;
+mod json;
 mod read;
 mod texts;
 

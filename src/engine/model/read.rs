@@ -1,13 +1,14 @@
 //! Reads one feature or segment from JSON, neutralising what is malformed.
 
-use serde_json::{Map, Value, value::RawValue};
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
 
 use super::{
     Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Told, Variant,
     Warning, fingerprint,
+    json::{Json, Object},
 };
-
-type Object = Map<String, Value>;
 
 /// Why a part cannot be understood, as a text that follows the part's name.
 type Fault = String;
@@ -21,19 +22,19 @@ impl Feature {
     ///
     /// When it has no name: then nobody can ask for it. Any smaller fault is in `warnings`.
     pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
-        let value: Value = serde_json::from_str(raw.get())
+        let value: Json<'_> = serde_json::from_str(raw.get())
             .map_err(|err| Warning::general(format!("a feature cannot be read: {err}")))?;
         let object = value
             .as_object()
             .ok_or_else(|| Warning::general("an element of `features` is not an object"))?;
         let name = object
             .get("name")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .ok_or_else(|| Warning::general("a feature without a `name` is left out"))?;
 
         let mut faults: Vec<Fault> = Vec::new();
         let mut enabled = match object.get("enabled") {
-            Some(Value::Bool(enabled)) => *enabled,
+            Some(Json::Bool(enabled)) => *enabled,
             _ => {
                 faults.push("`enabled` is not a boolean; the flag is off".into());
                 false
@@ -48,14 +49,14 @@ impl Feature {
         let variants = read_variants(object.get("variants"), &mut faults);
         let impression = match object.get("impressionData") {
             None => Impression::Absent,
-            Some(Value::Null) => Impression::Null,
-            Some(Value::Bool(is)) => Impression::Is(*is),
+            Some(Json::Null) => Impression::Null,
+            Some(Json::Bool(is)) => Impression::Is(*is),
             Some(_) => {
                 faults.push("`impressionData` is not a boolean and is ignored".into());
                 Impression::Absent
             }
         };
-        let project = object.get("project").and_then(Value::as_str).unwrap_or("default");
+        let project = object.get("project").and_then(Json::as_str).unwrap_or("default");
         Ok(Self {
             name: name.into(),
             enabled,
@@ -80,11 +81,11 @@ impl Segment {
     ///
     /// When it has no integer `id`: then no strategy can name it.
     pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
-        let value: Value = serde_json::from_str(raw.get())
+        let value: Json<'_> = serde_json::from_str(raw.get())
             .map_err(|err| Warning::general(format!("a segment cannot be read: {err}")))?;
         let id = value
             .get("id")
-            .and_then(Value::as_i64)
+            .and_then(Json::as_i64)
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
             .map_err(|fault| format!("segment `{id}`: {fault}"));
@@ -97,9 +98,9 @@ impl Segment {
 impl Strategy {
     /// Reads one element of `strategies`. Faults of its variants are pushed to `faults`: they
     /// change the choice, not whether the strategy holds.
-    fn read(value: &Value, faults: &mut Vec<Fault>) -> Result<Self, Fault> {
+    fn read(value: &Json<'_>, faults: &mut Vec<Fault>) -> Result<Self, Fault> {
         let object = value.as_object().ok_or("is not an object")?;
-        let name = object.get("name").and_then(Value::as_str).ok_or("has no `name`")?;
+        let name = object.get("name").and_then(Json::as_str).ok_or("has no `name`")?;
         Ok(Self {
             name: name.to_owned(),
             parameters: read_parameters(object.get("parameters"))?,
@@ -111,10 +112,14 @@ impl Strategy {
     }
 }
 
-fn read_strategies(object: &Object, faults: &mut Vec<Fault>, enabled: &mut bool) -> Vec<Strategy> {
+fn read_strategies(
+    object: &Object<'_>,
+    faults: &mut Vec<Fault>,
+    enabled: &mut bool,
+) -> Vec<Strategy> {
     let list = match object.get("strategies") {
-        None | Some(Value::Null) => return Vec::new(),
-        Some(Value::Array(list)) => list,
+        None | Some(Json::Null) => return Vec::new(),
+        Some(Json::Array(list)) => list,
         Some(_) => {
             faults.push("`strategies` is not an array; the flag is off".into());
             *enabled = false;
@@ -129,27 +134,27 @@ fn read_strategies(object: &Object, faults: &mut Vec<Fault>, enabled: &mut bool)
         .collect()
 }
 
-fn read_parameters(value: Option<&Value>) -> Result<Vec<(String, String)>, Fault> {
+fn read_parameters(value: Option<&Json<'_>>) -> Result<Vec<(String, String)>, Fault> {
     let object = match value {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Object(object)) => object,
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Object(object)) => object,
         Some(_) => return Err("has `parameters` that are not an object".into()),
     };
     let mut parameters = Vec::with_capacity(object.len());
-    for (key, value) in object {
+    for (key, value) in object.iter() {
         if value.is_null() {
             continue;
         }
         let text = scalar(value).ok_or_else(|| format!("has a parameter `{key}` of no text"))?;
-        parameters.push((key.clone(), text));
+        parameters.push((key.to_owned(), text.into_owned()));
     }
     Ok(parameters)
 }
 
-fn read_segment_ids(value: Option<&Value>) -> Result<Vec<i64>, Fault> {
+fn read_segment_ids(value: Option<&Json<'_>>) -> Result<Vec<i64>, Fault> {
     match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(ids)) => ids
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::Array(ids)) => ids
             .iter()
             .map(|id| id.as_i64().ok_or_else(|| "names a segment by no integer".to_owned()))
             .collect(),
@@ -157,10 +162,10 @@ fn read_segment_ids(value: Option<&Value>) -> Result<Vec<i64>, Fault> {
     }
 }
 
-fn read_constraints(value: Option<&Value>) -> Result<Vec<Constraint>, Fault> {
+fn read_constraints(value: Option<&Json<'_>>) -> Result<Vec<Constraint>, Fault> {
     match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(list)) => list.iter().map(Constraint::read).collect(),
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::Array(list)) => list.iter().map(Constraint::read).collect(),
         Some(_) => Err("has `constraints` that are not an array".into()),
     }
 }
@@ -168,22 +173,24 @@ fn read_constraints(value: Option<&Value>) -> Result<Vec<Constraint>, Fault> {
 // === impl Constraint ===
 
 impl Constraint {
-    fn read(value: &Value) -> Result<Self, Fault> {
+    fn read(value: &Json<'_>) -> Result<Self, Fault> {
         let text = |key: &str| {
             value
                 .get(key)
-                .and_then(Value::as_str)
+                .and_then(Json::as_str)
                 .map(str::to_owned)
                 .ok_or_else(|| format!("has a constraint without a `{key}`"))
         };
         let switch = |key: &str| match value.get(key) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(is)) => Ok(*is),
+            None | Some(Json::Null) => Ok(false),
+            Some(Json::Bool(is)) => Ok(*is),
             Some(_) => Err(format!("has a constraint whose `{key}` is not a boolean")),
         };
         let scalar_value = match value.get("value") {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(scalar(value).ok_or("has a constraint whose `value` is no text")?),
+            None | Some(Json::Null) => None,
+            Some(value) => {
+                Some(scalar(value).ok_or("has a constraint whose `value` is no text")?.into_owned())
+            }
         };
         Ok(Self {
             field: text("contextName")?,
@@ -200,10 +207,10 @@ impl Constraint {
 // === impl Variant ===
 
 impl Variant {
-    fn read(value: &Value, faults: &mut Vec<Fault>) -> Result<Self, Fault> {
+    fn read(value: &Json<'_>, faults: &mut Vec<Fault>) -> Result<Self, Fault> {
         let name = value
             .get("name")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .ok_or("a variant without a `name` is left out")?
             .to_owned();
         let weight = value.get("weight").and_then(read_weight).unwrap_or_else(|| {
@@ -211,7 +218,7 @@ impl Variant {
             0
         });
         let mut overrides = Vec::new();
-        for value in value.get("overrides").and_then(Value::as_array).into_iter().flatten() {
+        for value in value.get("overrides").and_then(Json::as_array).into_iter().flatten() {
             match Override::read(value) {
                 Some(read) => overrides.push(read),
                 None => faults.push(format!("an override of variant `{name}` is left out")),
@@ -219,8 +226,8 @@ impl Variant {
         }
         Ok(Self {
             weight,
-            stickiness: value.get("stickiness").and_then(Value::as_str).map(str::to_owned),
-            payload: value.get("payload").filter(|p| !p.is_null()).map(Value::to_string),
+            stickiness: value.get("stickiness").and_then(Json::as_str).map(str::to_owned),
+            payload: value.get("payload").filter(|p| !p.is_null()).and_then(Json::to_text),
             overrides,
             name,
         })
@@ -228,16 +235,16 @@ impl Variant {
 }
 
 impl Override {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Json<'_>) -> Option<Self> {
         let field = value.get("contextName")?.as_str()?.to_owned();
         Some(Self { field, values: read_texts(value.get("values"))? })
     }
 }
 
-fn read_variants(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Variant> {
+fn read_variants(value: Option<&Json<'_>>, faults: &mut Vec<Fault>) -> Vec<Variant> {
     let list = match value {
-        None | Some(Value::Null) => return Vec::new(),
-        Some(Value::Array(list)) => list,
+        None | Some(Json::Null) => return Vec::new(),
+        Some(Json::Array(list)) => list,
         Some(_) => {
             faults.push("`variants` is not an array and is ignored".into());
             return Vec::new();
@@ -254,7 +261,7 @@ fn read_variants(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Variant>
 }
 
 /// A weight as a whole number: negative counts 0, a fraction counts its whole part.
-fn read_weight(value: &Value) -> Option<u32> {
+fn read_weight(value: &Json<'_>) -> Option<u32> {
     let number = value.as_f64()?;
     // A saturating cast is what is meant: below 0 is 0, beyond `u32` is the largest.
     Some(number as u32)
@@ -263,28 +270,29 @@ fn read_weight(value: &Value) -> Option<u32> {
 // === impl Dependency ===
 
 impl Dependency {
-    fn read(value: &Value) -> Result<Self, Fault> {
+    fn read(value: &Json<'_>) -> Result<Self, Fault> {
         let parent = value
             .get("feature")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .ok_or("a dependency names no `feature`")?
             .to_owned();
         let enabled = match value.get("enabled") {
-            None | Some(Value::Null) => true,
-            Some(Value::Bool(enabled)) => *enabled,
+            None | Some(Json::Null) => true,
+            Some(Json::Bool(enabled)) => *enabled,
             Some(_) => return Err("a dependency's `enabled` is not a boolean".into()),
         };
-        let variants =
+        let variants: Vec<Cow<'_, str>> =
             read_texts(value.get("variants")).ok_or("a dependency's `variants` are not texts")?;
+        let variants = variants.into_iter().map(Cow::into_owned).collect();
         Ok(Self { parent, enabled, variants })
     }
 }
 
-fn read_dependencies(object: &Object) -> Result<Vec<Dependency>, Fault> {
+fn read_dependencies(object: &Object<'_>) -> Result<Vec<Dependency>, Fault> {
     let mut dependencies: Vec<Dependency> = Vec::new();
     match object.get("dependencies") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(list)) => {
+        None | Some(Json::Null) => {}
+        Some(Json::Array(list)) => {
             for value in list {
                 let dependency = Dependency::read(value)?;
                 // The server repeats a parent for every row of its join.
@@ -300,28 +308,26 @@ fn read_dependencies(object: &Object) -> Result<Vec<Dependency>, Fault> {
 
 /// The texts of a list: numbers and booleans by their text, nulls left out. `None` when the value
 /// is no list or holds a list or an object. A missing or null list is empty.
-fn read_texts<T>(value: Option<&Value>) -> Option<T>
+fn read_texts<'a, T>(value: Option<&'a Json<'_>>) -> Option<T>
 where
-    T: Default + FromIterator<String>,
+    T: Default + FromIterator<Cow<'a, str>>,
 {
     match value {
-        None | Some(Value::Null) => Some(T::default()),
-        Some(Value::Array(list)) => {
-            list.iter().filter(|item| !item.is_null()).map(scalar).collect()
-        }
+        None | Some(Json::Null) => Some(T::default()),
+        Some(Json::Array(list)) => list.iter().filter(|item| !item.is_null()).map(scalar).collect(),
         Some(_) => None,
     }
 }
 
 /// The text of a string, a number or a boolean.
-fn scalar(value: &Value) -> Option<String> {
+fn scalar<'a>(value: &'a Json<'_>) -> Option<Cow<'a, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(is) => Some(is.to_string()),
-        Value::Number(number) => Some(match number.as_f64() {
-            Some(float) if number.is_f64() => float.to_string(),
-            _ => number.to_string(),
+        Json::String(text) => Some(Cow::Borrowed(text)),
+        Json::Bool(is) => Some(if *is { "true" } else { "false" }.into()),
+        Json::Number(number) => Some(match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string().into(),
+            _ => number.to_string().into(),
         }),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
     }
 }
