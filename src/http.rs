@@ -28,6 +28,7 @@ mod query;
 #[cfg(test)]
 mod recorder;
 mod route;
+mod slices;
 mod usage;
 mod worker;
 
@@ -198,6 +199,7 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
         data.insert(connections.take());
     })
     .tcp_nodelay(true)
+    .h1_write_buffer_size(slices::SLICE_BYTES)
     .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
     .tls_handshake_timeout(server.head_within)
     .disable_signals();
@@ -247,6 +249,7 @@ fn application(
                 Some(worker) => handle(worker, &request, payload).await,
                 None => error::no_worker(),
             };
+            response = response.map_body(|_, body| slices::of(body));
             if closing.is_announced() {
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
