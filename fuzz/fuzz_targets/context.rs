@@ -8,7 +8,7 @@ use libfuzzer_sys::{
     arbitrary::{Result, Unstructured},
     fuzz_target,
 };
-use offleash::engine::{Context, ContextWriter, Features, Host, Plan, Projects, compile};
+use offleash::engine::{Context, ContextWriter, Features, Host, Plan, Projects, Root, compile};
 use offleash_fuzz::{NOW_MILLIS, check};
 
 /// Every operator, strategy, stickiness and override, each on fields of their own and on shared ones.
@@ -51,14 +51,16 @@ fuzz_target!(|bytes: &[u8]| {
 fn write(writer: &mut ContextWriter<'_>, input: &mut Unstructured<'_>) -> Result<()> {
     let known: bool = input.arbitrary()?;
     let name = if known { *input.choose(&NAMES)? } else { input.arbitrary()? };
-    match input.int_in_range(0..=4)? {
+    let field = *input.choose(&Root::ALL)?;
+    match input.int_in_range(0..=5)? {
         0 => writer.top(name, input.arbitrary()?),
         1 => writer.property(name, input.arbitrary()?),
-        2 => writer.fill(name, input.arbitrary()?),
-        3 => writer.top_time_millis(input.arbitrary()?),
+        2 => writer.fill(field, input.arbitrary()?),
+        3 => writer.root_time_millis(input.arbitrary()?),
+        4 => writer.root(field, input.arbitrary()?),
         _ => {
-            writer.force(name, input.arbitrary()?);
-            assert_eq!(writer.has(name), writer.wants(name));
+            writer.force(field, input.arbitrary()?);
+            assert!(writer.has(field));
         }
     }
     assert!(!known || writer.wants(name), "the plan asks for `{name}`");
