@@ -25,6 +25,7 @@ const LONGEST_OPAQUE: usize = LONGEST - 4;
 const OUTCOME: usize = 32;
 /// Digits of each hash behind it, and the most that a revision has.
 const WORD: usize = 16;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// An answer's entity tag: weak on the Proxy's surface, strong on Edge's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,25 +202,13 @@ impl Text {
 
     /// Appends the last `digits` hexadecimal digits of `number`.
     fn push_number(&mut self, number: u128, digits: usize) {
-        let text = hexadecimal(number);
-        let text = text.as_flattened();
+        let (mut text, mut rest) = ([0; OUTCOME], number);
+        for digit in text.iter_mut().rev().take(digits) {
+            *digit = DIGITS.get((rest & 0xf) as usize).copied().unwrap_or(b'0');
+            rest >>= 4;
+        }
         self.push(text.get(OUTCOME.saturating_sub(digits)..).unwrap_or_default());
     }
-}
-
-/// All digits of `number`, eight and eight.
-// The digits of a word at once, each in a byte of its own: a tag is written for every answer.
-fn hexadecimal(number: u128) -> [[u8; 8]; OUTCOME / 8] {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    [96, 64, 32, 0].map(|shift| {
-        let mut digits = u64::from((number >> shift) as u32);
-        digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
-        digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-        digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-        let is_letter = (digits + 6 * EACH) >> 4 & EACH;
-        let letters = is_letter * u64::from(b'a' - b'0' - 10);
-        (digits + u64::from(b'0') * EACH + letters).to_be_bytes()
-    })
 }
 
 /// The opaque parts, without quotes, of a list of entity tags, weak or strong.

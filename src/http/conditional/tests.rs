@@ -145,12 +145,6 @@ fn the_tag_is_weak_on_the_proxys_surface_and_strong_on_edges() {
 
 proptest! {
     #[test]
-    fn digits_are_those_of_the_standard_library(number in any::<u128>()) {
-        let expected = format!("{number:032x}");
-        prop_assert_eq!(hexadecimal(number).concat(), expected.as_bytes());
-    }
-
-    #[test]
     fn a_tag_reads_as_it_is_written(
         outcome in any::<u128>(),
         mark in any::<Option<(u64, u64, Option<u64>)>>(),
