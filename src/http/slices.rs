@@ -16,8 +16,8 @@ use actix_web::{
 
 /// How much of a body is copied at a time, in bytes, and at how much a connection's buffer is
 /// written.
-// A head fits in beside it before the buffer, which starts with 8 KiB and doubles, has 32. Smaller
-// slices would save less than they cost: each is a write.
+// A head fits in beside it before the buffer, which starts with 8 KiB and doubles, has 32; behind a
+// slow reader it may double once more. Smaller slices would save less than they cost: each is a write.
 pub(super) const SLICE_BYTES: usize = 16_000;
 
 /// A body that is handed over in slices.

@@ -75,8 +75,8 @@ pub(super) async fn read(
     let room = match length(headers) {
         Some(announced) if announced > MAX_ANSWER_BYTES => return Err(UpstreamError::TooLarge),
         Some(announced) => announced,
-        // As long as the one before, and some more: what is not filled is not touched.
-        None => longest + longest / 8,
+        // As long as any so far, and some more: what is not filled is not touched.
+        None => (longest + longest / 8).min(MAX_ANSWER_BYTES),
     };
     let mut body = Vec::with_capacity(room);
     while let Some(chunk) = chunks.next().await {

@@ -5,7 +5,7 @@ use std::hint::select_unpredictable;
 use crate::engine::plan::fragment::Run;
 
 /// Runs of fragments, each as long as can be. Kept between requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Runs {
     /// So many runs, behind one that is none. What follows is of other requests.
     runs: Vec<Run>,
@@ -18,6 +18,12 @@ pub(in crate::engine) struct Runs {
 const NONE: Run = Run { first: u32::MAX, end: u32::MAX };
 
 // === impl Runs ===
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { runs: Vec::new(), count: 0, last: NONE }
+    }
+}
 
 impl Runs {
     /// Forgets all, and makes room for `count` runs.

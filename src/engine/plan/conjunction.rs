@@ -35,7 +35,9 @@ impl Conjunctions {
         };
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
         let (start, end) = (start.unwrap_or(0) as usize, self.ends.get(at).copied());
-        end.and_then(|end| self.literals.get(start..end as usize)).unwrap_or(&[])
+        // A number that is nobody's is a condition that fails.
+        end.and_then(|end| self.literals.get(start..end as usize))
+            .unwrap_or(std::slice::from_ref(literal))
     }
 
     /// Says of each what is known of its literals: it fails with any of them, holds with all of them,
@@ -75,6 +77,7 @@ mod tests {
         assert_eq!(conjunctions.literals_of(&both), [0, 2]);
         assert_eq!(conjunctions.literals_of(&but_the_second), [0, 3]);
         assert_eq!(conjunctions.literals_of(&5), [5]);
+        assert_eq!(conjunctions.literals_of(&(5 << 1)), [5 << 1], "nobody's");
         let seen = |truth: Truth| match truth {
             Truth::Fails => Truth::Holds,
             Truth::Holds => Truth::Fails,

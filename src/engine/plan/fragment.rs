@@ -37,7 +37,7 @@ struct Bound {
 }
 
 /// The fragments `first..end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Run {
     pub(in crate::engine) first: u32,
     pub(in crate::engine) end: u32,
