@@ -1,5 +1,6 @@
-//! Every kind of reason, told of small payloads that all start from `Case`: that is why they stand in
-//! one long file.
+//! Every kind of reason.
+//!
+//! One file because all are told of small payloads that start from `Case`.
 
 use serde_json::{Value, json};
 

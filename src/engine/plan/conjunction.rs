@@ -1,6 +1,9 @@
 //! Conjunctions: literals that a flag asks for together, known as one before the flags are listed.
 
-use super::condition::{Decided, Truth};
+use super::{
+    condition::{Decided, Truth},
+    values::part,
+};
 
 /// The conjunctions of a plan, numbered behind its conditions so that a literal may stand for either.
 #[derive(Debug, Default)]
@@ -8,8 +11,8 @@ pub(in crate::engine) struct Conjunctions {
     /// The number of the first.
     first: u32,
     literals: Vec<u32>,
-    /// Where each ends in `literals`; the next one begins there.
-    ends: Vec<u32>,
+    /// Where each begins in `literals`, and where the last one ends.
+    bounds: Vec<u32>,
 }
 
 // === impl Conjunctions ===
@@ -17,49 +20,47 @@ pub(in crate::engine) struct Conjunctions {
 impl Conjunctions {
     /// None yet; the first will have the number `first`.
     pub(super) fn behind(first: u32) -> Self {
-        Self { first, ..Self::default() }
+        Self { first, literals: Vec::new(), bounds: vec![0] }
     }
 
     /// The literal that holds where all of `literals` do.
     pub(super) fn add(&mut self, literals: &[u32]) -> u32 {
-        let number = self.first + self.ends.len() as u32;
+        let number = self.first + self.len();
         self.literals.extend_from_slice(literals);
-        self.ends.push(self.literals.len() as u32);
+        self.bounds.push(self.literals.len() as u32);
         number << 1
+    }
+
+    fn len(&self) -> u32 {
+        (self.bounds.len() as u32).saturating_sub(1)
     }
 
     /// What a literal stands for: those of its conjunction, or itself.
     pub(in crate::engine) fn literals_of<'l>(&'l self, literal: &'l u32) -> &'l [u32] {
-        let Some(at) = (literal >> 1).checked_sub(self.first).map(|at| at as usize) else {
-            return std::slice::from_ref(literal);
-        };
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        let (start, end) = (start.unwrap_or(0) as usize, self.ends.get(at).copied());
-        // A number that is nobody's is a condition that fails.
-        end.and_then(|end| self.literals.get(start..end as usize))
-            .unwrap_or(std::slice::from_ref(literal))
+        match (literal >> 1).checked_sub(self.first) {
+            Some(at) if at < self.len() => part(&self.literals, &self.bounds, at),
+            // A condition's; a number that is nobody's is a condition that fails.
+            _ => std::slice::from_ref(literal),
+        }
     }
 
     /// Says of each what is known of its literals: it fails with any of them, holds with all of them,
     /// and is open otherwise.
     pub(in crate::engine) fn decide(&self, decided: &mut Decided) {
-        let mut start = 0;
-        for end in &self.ends {
-            let literals = self.literals.get(start..*end as usize).unwrap_or(&[]);
-            start = *end as usize;
-            let known =
-                literals.iter().map(|literal| decided.truth(literal >> 1).seen_by(*literal));
+        for at in 0..self.len() {
+            let literals = part(&self.literals, &self.bounds, at).iter();
+            let known = literals.map(|literal| decided.truth(literal >> 1).seen_by(*literal));
             decided.append(known.fold(Truth::Holds, Truth::min));
         }
     }
 
     pub(super) fn shrink(&mut self) {
         self.literals.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        self.bounds.shrink_to_fit();
     }
 
     pub(super) fn bytes(&self) -> usize {
-        4 * (self.literals.capacity() + self.ends.capacity())
+        4 * (self.literals.capacity() + self.bounds.capacity())
     }
 }
 

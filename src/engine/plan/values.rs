@@ -272,7 +272,7 @@ fn mark(first: u64) -> u64 {
 /// The part of `all` that begins where the entry at `at` of `bounds` says, and ends where the next
 /// one does.
 #[inline]
-fn part<'a, T>(all: &'a [T], bounds: &[u32], at: u32) -> &'a [T] {
+pub(super) fn part<'a, T>(all: &'a [T], bounds: &[u32], at: u32) -> &'a [T] {
     let bounds = bounds.get(at as usize..).and_then(<[u32]>::first_chunk);
     bounds.and_then(|&[start, end]| all.get(start as usize..end as usize)).unwrap_or(&[])
 }

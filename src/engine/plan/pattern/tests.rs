@@ -1,5 +1,7 @@
-//! One test for each construct of the dialect. They share `assert_rows` and `assert_refused`, and what
-//! one accepts another refuses: that is why they stand in one long file.
+//! One test for each construct of the dialect.
+//!
+//! One file because they share `assert_rows` and `assert_refused`, and what one accepts another
+//! refuses.
 
 use proptest::prelude::*;
 
