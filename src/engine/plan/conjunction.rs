@@ -1,5 +1,7 @@
 //! Conjunctions: literals that a flag asks for together, known as one before the flags are listed.
 
+use ahash::AHashMap;
+
 use super::{
     condition::{Decided, Truth},
     values::part,
@@ -15,22 +17,53 @@ pub(in crate::engine) struct Conjunctions {
     bounds: Vec<u32>,
 }
 
-// === impl Conjunctions ===
+/// Numbers conjunctions, equal ones once: many flags ask for the same few things together.
+#[derive(Debug)]
+pub(super) struct ConjunctionsBuilder {
+    built: Conjunctions,
+    /// The number of each, by its literals in ascending order.
+    known: AHashMap<Box<[u32]>, u32>,
+}
 
-impl Conjunctions {
+// === impl ConjunctionsBuilder ===
+
+impl ConjunctionsBuilder {
     /// None yet; the first will have the number `first`.
     pub(super) fn behind(first: u32) -> Self {
-        Self { first, literals: Vec::new(), bounds: vec![0] }
+        let built = Conjunctions { first, literals: Vec::new(), bounds: vec![0] };
+        Self { built, known: AHashMap::new() }
     }
 
     /// The literal that holds where all of `literals` do.
-    pub(super) fn add(&mut self, literals: &[u32]) -> u32 {
-        let number = self.first + self.len();
-        self.literals.extend_from_slice(literals);
-        self.bounds.push(self.literals.len() as u32);
-        number << 1
+    pub(super) fn literal_of(&mut self, literals: &[u32]) -> u32 {
+        // In whatever order they are asked for, and however often.
+        let mut literals = literals.to_vec();
+        literals.sort_unstable();
+        literals.dedup();
+        if let [literal] = *literals {
+            return literal;
+        }
+        let built = &mut self.built;
+        let number = self.known.entry(literals.into()).or_insert_with_key(|literals| {
+            let number = built.first + built.len();
+            built.literals.extend_from_slice(literals);
+            built.bounds.push(built.literals.len() as u32);
+            number
+        });
+        *number << 1
     }
 
+    pub(super) fn build(self) -> Conjunctions {
+        let mut built = self.built;
+        built.literals.shrink_to_fit();
+        built.bounds.shrink_to_fit();
+        built
+    }
+}
+
+// === impl Conjunctions ===
+
+impl Conjunctions {
     fn len(&self) -> u32 {
         (self.bounds.len() as u32).saturating_sub(1)
     }
@@ -54,11 +87,6 @@ impl Conjunctions {
         }
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.literals.shrink_to_fit();
-        self.bounds.shrink_to_fit();
-    }
-
     pub(super) fn bytes(&self) -> usize {
         4 * (self.literals.capacity() + self.bounds.capacity())
     }
@@ -71,9 +99,10 @@ mod tests {
     #[test]
     fn a_conjunction_fails_with_any_holds_with_all_and_is_open_otherwise() {
         const TRUTHS: [Truth; 3] = [Truth::Fails, Truth::Holds, Truth::Open];
-        let mut conjunctions = Conjunctions::behind(3);
-        let both = conjunctions.add(&[0, 2]);
-        let but_the_second = conjunctions.add(&[0, 3]);
+        let mut conjunctions = ConjunctionsBuilder::behind(3);
+        let both = conjunctions.literal_of(&[0, 2]);
+        let but_the_second = conjunctions.literal_of(&[3, 0]);
+        let conjunctions = conjunctions.build();
         assert_eq!((both, but_the_second), (3 << 1, 4 << 1));
         assert_eq!(conjunctions.literals_of(&both), [0, 2]);
         assert_eq!(conjunctions.literals_of(&but_the_second), [0, 3]);
@@ -98,5 +127,15 @@ mod tests {
                 assert_eq!(decided.truth(4), expected(one, seen(other)), "{one:?} not {other:?}");
             }
         }
+    }
+
+    #[test]
+    fn equal_conjunctions_are_one() {
+        let mut conjunctions = ConjunctionsBuilder::behind(3);
+        let both = conjunctions.literal_of(&[0, 2]);
+        assert_ne!(conjunctions.literal_of(&[0, 3]), both);
+        assert_eq!(conjunctions.literal_of(&[2, 0, 2]), both, "in any order, however often");
+        assert_eq!(conjunctions.literal_of(&[4, 4]), 4, "one literal stands for itself");
+        assert_eq!(conjunctions.build().len(), 2);
     }
 }

@@ -327,7 +327,6 @@ impl Plan {
         self.choices.shrink_to_fit();
         self.steps.shrink_to_fit();
         self.parts.shrink_to_fit();
-        self.conjunctions.shrink();
     }
 }
 

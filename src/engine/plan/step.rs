@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    Flag, Kind, OFF, ON, Outcome, Plan, Share, Test, conjunction::Conjunctions, fragment::Run,
+    Flag, Kind, OFF, ON, Outcome, Plan, Share, Test, conjunction::ConjunctionsBuilder,
+    fragment::Run,
 };
 use crate::engine::evaluate::slice;
 
@@ -39,7 +40,7 @@ impl Plan {
     /// Writes the steps that list those of the first `visible` flags that are on.
     pub(super) fn write_steps(&mut self, visible: usize) {
         let (mut steps, mut parts) = (Vec::new(), Vec::<Part>::new());
-        let mut conjunctions = Conjunctions::behind((self.conditions.always() >> 1) + 1);
+        let mut conjunctions = ConjunctionsBuilder::behind((self.conditions.always() >> 1) + 1);
         for (number, flag) in (0..).zip(self.flags.iter().take(visible)) {
             let part = match flag.kind {
                 Kind::Folded(OFF) => continue,
@@ -61,7 +62,7 @@ impl Plan {
             }
             parts.push(part);
         }
-        (self.steps, self.parts, self.conjunctions) = (steps, parts, conjunctions);
+        (self.steps, self.parts, self.conjunctions) = (steps, parts, conjunctions.build());
     }
 
     /// The part that is a flag which is on, whoever asks.
@@ -75,7 +76,7 @@ impl Plan {
     }
 
     /// The part that is a live flag. `None` for one that asks for more than a part can.
-    fn part_of(&self, flag: &Flag, conjunctions: &mut Conjunctions) -> Option<Part> {
+    fn part_of(&self, flag: &Flag, conjunctions: &mut ConjunctionsBuilder) -> Option<Part> {
         let [strategy] = slice(&self.strategies, &flag.strategies) else { return None };
         let share = match strategy.test {
             Test::Always => self.rollouts.everybody(),
@@ -88,7 +89,7 @@ impl Plan {
         let literal = match slice(&self.literals, &strategy.literals) {
             [] => self.conditions.always(),
             [literal] => *literal,
-            literals => conjunctions.add(literals),
+            literals => conjunctions.literal_of(literals),
         };
         let (run, draw) = match strategy.outcome {
             Outcome::Is(code) => (Run::of(flag.fragment + (code - ON)), UNDRAWN),
