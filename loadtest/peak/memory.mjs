@@ -9,13 +9,11 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { eventually, runThenEnd, scratchFolder } from '../../e2e/lib/processes.mjs';
-import { Stub } from '../../e2e/lib/stub.mjs';
-import { makePayload } from '../fixtures.mjs';
 import { MODES, writeRequests } from './asks.mjs';
-import { editions, replacing, updatesTaken } from './latency.mjs';
-import { introduce, residentBytes, start } from './programs.mjs';
+import { residentBytes, start } from './programs.mjs';
 import { memoryTable, MIB } from './report.mjs';
 import { differentContexts } from './throughput.mjs';
+import { Upstream } from './upstream.mjs';
 import { round } from './wrk.mjs';
 
 const WORKERS = 2;
@@ -33,38 +31,35 @@ const mean = (numbers) => numbers.reduce((sum, each) => sum + each, 0) / numbers
 
 /** @returns what was held in the first and the last third of the run, and at most; bytes */
 export async function memory({ flags, queries, requests, updates, say }) {
-  const payload = makePayload(flags);
-  const payloads = editions(payload);
-  const stub = await Stub.start();
-  introduce(stub);
-  stub.serve(payload.features, payload.segments);
-  const program = await start('offleash-proxy', stub.url, { cores: '0,1', workers: WORKERS, pollMs: REPLACED_EVERY_MS });
+  const upstream = await Upstream.start(flags);
+  const program = await start('offleash-proxy', upstream.url, { cores: '0,1', workers: WORKERS, pollMs: REPLACED_EVERY_MS });
   const file = join(scratchFolder('requests'), 'varied');
   const modes = Object.values(MODES);
   writeRequests(file, queries.map((query, n) => modes[n % modes.length].ask(program, query, STALE)));
 
   const samples = [];
   const sampler = setInterval(() => samples.push(residentBytes(program.child.pid)), SAMPLED_EVERY_MS);
-  const stop = replacing(stub, payloads, REPLACED_EVERY_MS);
+  await upstream.replaceEvery(REPLACED_EVERY_MS);
   const began = performance.now();
   let asked = 0;
-  const taken = () => updatesTaken(stub, 0);
-  while (asked < requests || taken() < updates) {
+  let taken = 0;
+  while (asked < requests || taken < updates) {
     asked += (await round(program, file, { seconds: ROUND_SECONDS, connections: CONNECTIONS })).requests;
-    say(`${asked} requests, ${taken()} updates, ${(samples.at(-1) / MIB).toFixed(1)} MiB`);
+    taken = await upstream.updatesTaken();
+    say(`${asked} requests, ${taken} updates, ${(samples.at(-1) / MIB).toFixed(1)} MiB`);
   }
   const seconds = (performance.now() - began) / 1000;
   clearInterval(sampler);
-  stop();
-  await eventually('the last flags are taken', () => stub.isTaken());
+  await upstream.hold();
+  await eventually('the last flags are taken', () => upstream.isTaken());
   const third = Math.floor(samples.length / 3);
   const [firstThird, lastThird] = [mean(samples.slice(0, third)), mean(samples.slice(-third))];
   const result = {
-    workers: WORKERS, flags, requests: asked, updates: taken(), seconds, firstThird, lastThird,
+    workers: WORKERS, flags, requests: asked, updates: taken, seconds, firstThird, lastThird,
     max: Math.max(...samples), isFlat: lastThird <= FLAT_WITHIN * firstThird, samples,
   };
   await program.child.stop();
-  await stub.stop();
+  await upstream.stop();
   return result;
 }
 

@@ -21,6 +21,9 @@ import { PROGRAMS } from './programs.mjs';
 import { machine, markdown, promises } from './report.mjs';
 import { startToReady } from './start.mjs';
 import { differentContexts, throughput } from './throughput.mjs';
+import { runUndisturbed } from './undisturbed.mjs';
+
+runUndisturbed();
 
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url));
 const EVERYONE = [...Object.keys(PROGRAMS), 'ceiling'];
