@@ -23,6 +23,10 @@ use crate::{
 /// What a query's names and values need not escape.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Room for an answer that does not say how long it is. To grow would be to touch all of it again,
+/// while room that is not filled is never touched, and so takes no memory.
+const ROOM_BYTES: usize = 4 * 1024 * 1024;
+
 /// A token that upstream calls good.
 #[derive(Clone, Debug)]
 pub struct ValidToken {
@@ -61,8 +65,8 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The whole body, in the room that was announced for it, or that the `longest` one so far took:
-/// growing would touch as much again.
+/// The whole body, in the room that was announced for it. Where none was, in as much as the
+/// `longest` one so far took, and in no less than [`ROOM_BYTES`].
 ///
 /// # Errors
 ///
@@ -75,8 +79,8 @@ pub(super) async fn read(
     let room = match length(headers) {
         Some(announced) if announced > MAX_ANSWER_BYTES => return Err(UpstreamError::TooLarge),
         Some(announced) => announced,
-        // As long as any so far, and some more: what is not filled is not touched.
-        None => (longest + longest / 8).min(MAX_ANSWER_BYTES),
+        // As long as any so far, and some more.
+        None => (longest + longest / 8).clamp(ROOM_BYTES, MAX_ANSWER_BYTES),
     };
     let mut body = Vec::with_capacity(room);
     while let Some(chunk) = chunks.next().await {
