@@ -175,10 +175,11 @@ impl Features {
     ///
     /// As [`Features::parse`].
     pub fn parse_over(json: &[u8], previous: &Self) -> Result<(Self, Vec<Warning>), PayloadError> {
-        Self::parse_as(Told::Definitions, json, previous)
+        Self::parse_as(Told::Definitions, json, previous, || {})
     }
 
-    /// As [`Features::parse_over`], and keeps no more than what is `told` takes.
+    /// As [`Features::parse_over`], and keeps no more than what is `told` takes. Calls `between`
+    /// before each feature, so that whoever reads a large payload can let others have the core.
     ///
     /// # Errors
     ///
@@ -187,6 +188,7 @@ impl Features {
         told: Told,
         json: &[u8],
         previous: &Self,
+        between: fn(),
     ) -> Result<(Self, Vec<Warning>), PayloadError> {
         let envelope: Envelope<'_> = serde_json::from_slice(json)?;
         let features = envelope.features.ok_or(PayloadError::Missing("features"))?;
@@ -194,7 +196,7 @@ impl Features {
         let revision = meta.and_then(|meta| meta.revision);
         let mut parsed = Self { revision, told, ..Self::default() };
         let segments = envelope.segments.unwrap_or_default();
-        let warnings = parsed.replace(&features, &segments, previous);
+        let warnings = parsed.replace(&features, &segments, previous, between);
         Ok((parsed, warnings))
     }
 
@@ -240,6 +242,7 @@ impl Features {
         features: &[&RawValue],
         segments: &[&RawValue],
         previous: &Self,
+        between: fn(),
     ) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let told = self.told;
@@ -250,6 +253,7 @@ impl Features {
             previous.features.values().map(|known| (known.fingerprint, known)).collect();
         self.features.clear();
         for raw in features {
+            between();
             match known.get(&fingerprint(raw)) {
                 Some(feature) => self.insert(Arc::clone(feature), &mut warnings),
                 None => match Feature::read(raw, told) {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::{
     figures::{Figures, Published},
     guard::guarded,
+    priority,
 };
 use crate::{
     engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Told, Warning},
@@ -162,8 +163,9 @@ impl Catalog {
         let previous = slot.delivered.as_ref().map(|it| Arc::clone(&it.features));
         let previous = previous.unwrap_or_default();
         let told = self.told();
-        let (features, warnings) = guarded(|| Features::parse_as(told, json.as_ref(), &previous))
-            .ok_or(BadPayload::Panicked)??;
+        let parsed =
+            guarded(|| Features::parse_as(told, json.as_ref(), &previous, priority::give_way));
+        let (features, warnings) = parsed.ok_or(BadPayload::Panicked)??;
         // Compiling takes room of its own.
         drop(json);
         drop(previous);
@@ -210,7 +212,9 @@ impl Catalog {
     /// # Errors
     /// When the payload is no good.
     pub(super) fn count(json: &[u8]) -> Result<usize, BadPayload> {
-        let parsed = guarded(|| Features::parse_as(Told::Answers, json, &Features::default()));
+        let nothing = Features::default();
+        let parsed =
+            guarded(|| Features::parse_as(Told::Answers, json, &nothing, priority::give_way));
         Ok(parsed.ok_or(BadPayload::Panicked)??.0.len())
     }
 
@@ -353,7 +357,9 @@ fn compiler<'a>(
     host: &Host,
     environment: &str,
 ) -> &'a mut Compiler {
-    compilers.entry(environment.into()).or_insert_with(|| Compiler::new(host.clone()))
+    compilers
+        .entry(environment.into())
+        .or_insert_with(|| Compiler::new(host.clone()).pausing(priority::give_way))
 }
 
 /// Puts the definitions of `projects` together, unless they are among those that are known.

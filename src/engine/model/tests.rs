@@ -165,7 +165,8 @@ fn merged_parts_hold_everything_and_the_later_part_wins() {
 fn the_texts_are_kept_only_for_who_is_told_definitions() {
     const PAYLOAD: &[u8] = br#"{"features":[{"name":"a","enabled":true}],
         "segments":[{"id":1,"constraints":[]}]}"#;
-    let parse = |told, previous: &Features| Features::parse_as(told, PAYLOAD, previous).unwrap().0;
+    let parse =
+        |told, previous: &Features| Features::parse_as(told, PAYLOAD, previous, || {}).unwrap().0;
     let bare = parse(Told::Answers, &Features::default());
     assert_eq!(bare.definitions(&Projects::All), None);
     assert!(bare.features.values().all(|feature| feature.raw.is_empty()));

@@ -35,6 +35,7 @@ pub struct Compiler {
     names: NameCache,
     values: ValueCache,
     patterns: Patterns,
+    between: fn(),
 }
 
 /// A feature, as distinct from all others that are known.
@@ -62,7 +63,15 @@ impl Compiler {
             names: NameCache::default(),
             values: ValueCache::default(),
             patterns: Patterns::default(),
+            between: || {},
         }
+    }
+
+    /// From now on calls `between` every so often, between two features mostly, so that whoever
+    /// compiles a large payload can let others have the core.
+    #[must_use]
+    pub fn pausing(self, between: fn()) -> Self {
+        Self { between, ..self }
     }
 
     /// As [`compile()`], with what is known of earlier calls.
@@ -81,13 +90,15 @@ impl Compiler {
         let mut warnings = Vec::new();
         let mut units: Vec<Unit> = Vec::with_capacity(features.len());
         for feature in visible.chain(hidden.values().copied()) {
+            (self.between)();
             let lowered = self.lower(feature, features);
             warnings.extend(lowered.warnings.iter().cloned());
             units.push((Arc::clone(feature), lowered));
         }
         let hidden = hidden.len();
         let visible = units.len() - hidden;
-        let mut plan = Linker::new(&units, visible, &mut self.names, &mut self.values).link();
+        let mut plan =
+            Linker::new(&units, visible, &mut self.names, &mut self.values).link(self.between);
         plan.basis = Basis::of(&plan, (&units, visible), features, &self.host);
         plan.host = self.host.clone();
         (plan, warnings)
@@ -96,7 +107,10 @@ impl Compiler {
     /// Forgets what nobody else holds any more: features that are gone, and what plans that are gone
     /// were made of. What is still in use stays, and no plan changes.
     pub fn forget_unused(&mut self) {
-        self.lowered.retain(|_, known| Arc::strong_count(&known.feature) > 1);
+        self.lowered.retain(|_, known| {
+            (self.between)();
+            Arc::strong_count(&known.feature) > 1
+        });
         self.names.forget_unused();
         self.values.forget_unused();
         self.patterns.forget_unused();

@@ -93,14 +93,19 @@ impl<'a> Linker<'a> {
         Self { features, visible, conditions: positions, rollouts: Vec::new(), plan }
     }
 
-    pub(super) fn link(mut self) -> Plan {
+    pub(super) fn link(mut self, between: fn()) -> Plan {
         for (feature, lowered) in self.features {
+            between();
             self.flag(feature, lowered);
         }
+        between();
         self.number_rollouts();
         self.mark_parents();
+        between();
         self.write_fragments();
+        between();
         self.plan.write_steps(self.visible);
+        between();
         self.plan.shrink();
         self.plan
     }
