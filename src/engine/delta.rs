@@ -130,13 +130,13 @@ impl Features {
                 warnings.extend(self.replace(&features, &segments, &previous, || {}));
             }
             Change::FeatureUpdated(raw) => {
-                self.insert(Arc::new(Feature::read(raw, self.told())?), warnings);
+                self.insert(Arc::new(Feature::read(raw.get(), self.told())?), warnings);
             }
             Change::FeatureRemoved(name) => {
                 self.features.remove(name);
             }
             Change::SegmentUpdated(raw) => {
-                let segment = Segment::read(raw, self.told())?;
+                let segment = Segment::read(raw.get(), self.told())?;
                 self.segments.insert(segment.id, Arc::new(segment));
             }
             Change::SegmentRemoved(id) => {

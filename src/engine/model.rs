@@ -5,6 +5,7 @@
 //! bad flag costs only itself, a bad envelope changes nothing.
 
 mod definitions;
+mod envelope;
 mod json;
 mod read;
 mod texts;
@@ -190,10 +191,24 @@ impl Features {
         previous: &Self,
         between: fn(),
     ) -> Result<(Self, Vec<Warning>), PayloadError> {
+        if previous.features.is_empty()
+            && let Some(read) = Self::read_at_once(told, json, between)
+        {
+            return Ok(read);
+        }
+        Self::parse_cut(told, json, previous, between)
+    }
+
+    /// As [`Features::parse_as`], element by element.
+    fn parse_cut(
+        told: Told,
+        json: &[u8],
+        previous: &Self,
+        between: fn(),
+    ) -> Result<(Self, Vec<Warning>), PayloadError> {
         let envelope: Envelope<'_> = serde_json::from_slice(json)?;
         let features = envelope.features.ok_or(PayloadError::Missing("features"))?;
-        let meta = envelope.meta.and_then(|meta| serde_json::from_str::<Meta>(meta.get()).ok());
-        let revision = meta.and_then(|meta| meta.revision);
+        let revision = envelope.meta.and_then(revision);
         let mut parsed = Self { revision, told, ..Self::default() };
         let segments = envelope.segments.unwrap_or_default();
         let warnings = parsed.replace(&features, &segments, previous, between);
@@ -254,9 +269,9 @@ impl Features {
         self.features.clear();
         for raw in features {
             between();
-            match known.get(&fingerprint(raw)) {
+            match known.get(&fingerprint(raw.get())) {
                 Some(feature) => self.insert(Arc::clone(feature), &mut warnings),
-                None => match Feature::read(raw, told) {
+                None => match Feature::read(raw.get(), told) {
                     Ok(feature) => self.insert(Arc::new(feature), &mut warnings),
                     Err(warning) => warnings.push(warning),
                 },
@@ -266,11 +281,11 @@ impl Features {
             previous.segments.values().map(|known| (known.fingerprint, known)).collect();
         self.segments.clear();
         for raw in segments {
-            match known.get(&fingerprint(raw)) {
+            match known.get(&fingerprint(raw.get())) {
                 Some(segment) => {
                     self.segments.insert(segment.id, Arc::clone(segment));
                 }
-                None => match Segment::read(raw, told) {
+                None => match Segment::read(raw.get(), told) {
                     Ok(segment) => {
                         self.segments.insert(segment.id, Arc::new(segment));
                     }
@@ -290,16 +305,21 @@ impl Features {
 // === impl Told ===
 
 impl Told {
-    fn keep(self, raw: &RawValue) -> Box<str> {
+    fn keep(self, text: &str) -> Box<str> {
         match self {
             Self::Answers => Box::default(),
-            Self::Definitions => raw.get().into(),
+            Self::Definitions => text.into(),
         }
     }
 }
 
-fn fingerprint(raw: &RawValue) -> u128 {
-    xxh3_128(raw.get().as_bytes())
+fn fingerprint(text: &str) -> u128 {
+    xxh3_128(text.as_bytes())
+}
+
+/// The revision that `meta` tells. `None` where it tells none.
+fn revision(meta: &RawValue) -> Option<u64> {
+    serde_json::from_str::<Meta>(meta.get()).ok()?.revision
 }
 
 // === impl Strategy ===

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::{
     Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Told, Variant,
     Warning, fingerprint,
@@ -20,10 +18,19 @@ impl Feature {
     ///
     /// # Errors
     ///
-    /// When it has no name: then nobody can ask for it. Any smaller fault is in `warnings`.
-    pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
-        let value: Json<'_> = serde_json::from_str(raw.get())
+    /// As [`Feature::of`], and when it is no JSON.
+    pub(in crate::engine) fn read(text: &str, told: Told) -> Result<Self, Warning> {
+        let value: Json<'_> = serde_json::from_str(text)
             .map_err(|err| Warning::general(format!("a feature cannot be read: {err}")))?;
+        Self::of(&value, text, told)
+    }
+
+    /// The feature that `value` is, whose text is `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it has no name: then nobody can ask for it. Any smaller fault is in `warnings`.
+    pub(super) fn of(value: &Json<'_>, text: &str, told: Told) -> Result<Self, Warning> {
         let object = value
             .as_object()
             .ok_or_else(|| Warning::general("an element of `features` is not an object"))?;
@@ -66,8 +73,8 @@ impl Feature {
             variants,
             dependencies,
             warnings: faults.into_iter().map(|fault| Warning::about(name, fault)).collect(),
-            fingerprint: fingerprint(raw),
-            raw: told.keep(raw),
+            fingerprint: fingerprint(text),
+            raw: told.keep(text),
         })
     }
 }
@@ -79,17 +86,26 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// When it has no integer `id`: then no strategy can name it.
-    pub(in crate::engine) fn read(raw: &RawValue, told: Told) -> Result<Self, Warning> {
-        let value: Json<'_> = serde_json::from_str(raw.get())
+    /// As [`Segment::of`], and when it is no JSON.
+    pub(in crate::engine) fn read(text: &str, told: Told) -> Result<Self, Warning> {
+        let value: Json<'_> = serde_json::from_str(text)
             .map_err(|err| Warning::general(format!("a segment cannot be read: {err}")))?;
+        Self::of(&value, text, told)
+    }
+
+    /// The segment that `value` is, whose text is `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it has no integer `id`: then no strategy can name it.
+    pub(super) fn of(value: &Json<'_>, text: &str, told: Told) -> Result<Self, Warning> {
         let id = value
             .get("id")
             .and_then(Json::as_i64)
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
             .map_err(|fault| format!("segment `{id}`: {fault}"));
-        Ok(Self { id, constraints, fingerprint: fingerprint(raw), raw: told.keep(raw) })
+        Ok(Self { id, constraints, fingerprint: fingerprint(text), raw: told.keep(text) })
     }
 }
 
