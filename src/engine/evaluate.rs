@@ -381,3 +381,6 @@ impl<M: Memory> Evaluation<'_, M> {
 pub(super) fn slice<'a, T>(list: &'a [T], range: &std::ops::Range<u32>) -> &'a [T] {
     list.get(range.start as usize..range.end as usize).unwrap_or(&[])
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ mod definitions;
 mod docs;
 mod frontend;
 mod gitlab;
+mod large;
 mod limits;
 mod metrics;
 mod outbound;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::{
@@ -147,8 +147,13 @@ async fn every_answer_is_wholly_of_one_payload_while_upstream_changes_with_each_
 
 // === stopping ===
 
-/// Reads one answer's head and body; `None` where the connection ended instead.
+/// Reads one answer, and returns its head; `None` where the connection ended instead.
 pub(crate) fn read_answer(from: &mut BufReader<TcpStream>) -> Option<String> {
+    Some(read_whole(from)?.0)
+}
+
+/// Reads one answer's head, in lower case, and body; `None` where the connection ended instead.
+pub(crate) fn read_whole(from: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if from.read_line(&mut head).ok()? == 0 {
@@ -159,7 +164,7 @@ pub(crate) fn read_answer(from: &mut BufReader<TcpStream>) -> Option<String> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
     let mut body = vec![0; length.trim().parse().unwrap()];
     from.read_exact(&mut body).ok()?;
-    Some(head)
+    Some((head, body))
 }
 
 pub(crate) fn connect(address: SocketAddr) -> BufReader<TcpStream> {
