@@ -7,10 +7,9 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { runThenEnd } from '../../e2e/lib/processes.mjs';
-import { Stub } from '../../e2e/lib/stub.mjs';
-import { makePayload } from '../fixtures.mjs';
-import { cpuMillis, introduce, PROGRAMS, spawnAlone } from './programs.mjs';
+import { cpuMillis, PROGRAMS, spawnAlone } from './programs.mjs';
 import { startTable } from './report.mjs';
+import { Upstream } from './upstream.mjs';
 import { median } from './wrk.mjs';
 
 const PATIENCE_MS = 30_000;
@@ -48,18 +47,15 @@ async function startOnce(name, upstream) {
 
 /** Starts each program so many times, in turn. Milliseconds; `cpu` is what it had of the processors until it was ready. */
 export async function startToReady({ flags, runs, only }) {
-  const { features, segments } = makePayload(flags);
-  const stub = await Stub.start();
-  introduce(stub);
-  stub.serve(features, segments);
+  const upstream = await Upstream.start(flags);
   const names = Object.keys(PROGRAMS).filter((name) => only.includes(name));
   const took = new Map(names.map((name) => [name, []]));
   // One that does not count: the file's pages come from the disk.
-  for (const name of names) await startOnce(name, stub.url);
+  for (const name of names) await startOnce(name, upstream.url);
   for (let run = 0; run < runs; run += 1) {
-    for (const name of names) took.get(name).push(await startOnce(name, stub.url));
+    for (const name of names) took.get(name).push(await startOnce(name, upstream.url));
   }
-  await stub.stop();
+  await upstream.stop();
   const rows = names.map((name) => {
     const millis = took.get(name).map((each) => each.took);
     const cpu = median(took.get(name).map((each) => each.cpu));
