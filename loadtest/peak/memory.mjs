@@ -22,14 +22,16 @@ const ROUND_SECONDS = 5;
 const REPLACED_EVERY_MS = 100;
 const SAMPLED_EVERY_MS = 250;
 const MOST_BYTES = 20 * MIB;
-/** More than this between the first third and the last is growth, not noise. */
+/** Until then the heap comes to what updates take: this part of the samples is left out. */
+const SETTLES_WITHIN = 0.1;
+/** More than this between the first third and the last of the others is growth, not noise. */
 const FLAT_WITHIN = 1.05;
 /** A tag that no answer has: the answer is compared, and then whole. */
 const STALE = '"0123456789abcdef0123456789abcdef"';
 
 const mean = (numbers) => numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
 
-/** @returns what was held in the first and the last third of the run, and at most; bytes */
+/** @returns what was held in the first and the last third of the run once it has settled, and at most in all of it; bytes */
 export async function memory({ flags, queries, requests, updates, say }) {
   const upstream = await Upstream.start(flags);
   const program = await start('offleash-proxy', upstream.url, { cores: '0,1', workers: WORKERS, pollMs: REPLACED_EVERY_MS });
@@ -52,8 +54,9 @@ export async function memory({ flags, queries, requests, updates, say }) {
   clearInterval(sampler);
   await upstream.hold();
   await eventually('the last flags are taken', () => upstream.isTaken());
-  const third = Math.floor(samples.length / 3);
-  const [firstThird, lastThird] = [mean(samples.slice(0, third)), mean(samples.slice(-third))];
+  const settled = samples.slice(Math.ceil(SETTLES_WITHIN * samples.length));
+  const third = Math.floor(settled.length / 3);
+  const [firstThird, lastThird] = [mean(settled.slice(0, third)), mean(settled.slice(-third))];
   const result = {
     workers: WORKERS, flags, requests: asked, updates: taken, seconds, firstThird, lastThird,
     max: Math.max(...samples), isFlat: lastThird <= FLAT_WITHIN * firstThird, samples,
