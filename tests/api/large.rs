@@ -1,7 +1,7 @@
 //! Answers that are too large to be handed to a connection in one piece.
 
 use std::{
-    io::{BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     thread,
     time::Duration,
@@ -74,6 +74,28 @@ async fn answers_to_pipelined_requests_come_whole_and_in_order() {
         assert_eq!(on, expected, "{path}");
         assert_eq!(answers[0].1, answers[3].1, "{path}");
     }
+}
+
+// On the Unleash Proxy's surface HEAD is evaluated with nothing, as in the original.
+#[actix_web::test]
+async fn head_is_told_the_length_of_a_large_answer_and_gets_none_of_it() {
+    let server = server();
+    let address = server.address;
+    let asked = spawn_blocking(move || {
+        let mut connection = connect(address);
+        let get = request("/api/frontend", 7);
+        let head = [b"HEAD", &get[3..]].concat();
+        connection.get_mut().write_all(&[head, get].concat()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(connection.read_line(&mut head).unwrap() > 0, "{head}");
+        }
+        // What follows is the next answer, and not this one's body.
+        (head.to_ascii_lowercase(), read_whole(&mut connection).unwrap())
+    });
+    let (head, (whole, body)) = asked.await.unwrap();
+    assert_eq!(flags_on(&whole, &body), FLAGS + 1);
+    assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
 }
 
 /// Takes little at a time, and leaves the server waiting in between.
