@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
-pub(super) use texts::Texts;
+pub(super) use texts::{Texts, TextsBuilder};
 
 /// What upstream said last: every feature and segment, by name and by id.
 ///

@@ -9,24 +9,29 @@ use serde::{
 };
 use serde_json::Number;
 
+use super::{Texts, TextsBuilder};
+
 /// How many keys of an object are compared one by one; beyond, they are looked up, so that no
 /// payload takes the square of its length.
 const FEW: usize = 16;
 
-/// What `serde_json::Value` would hold, without a copy of each text and a hash of each key.
-#[derive(Debug)]
+/// What `serde_json::Value` would hold, without an allocation for each text and a hash of each key.
+#[derive(Clone, Debug)]
 pub(super) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
     String(Cow<'a, str>),
+    /// A list of texts alone, at least one: what payloads are mostly made of.
+    Texts(Texts),
+    /// Any other list.
     Array(Vec<Self>),
     Object(Object<'a>),
 }
 
 /// Keys and values in the order of their text. Of equal keys there is one: it stands where the
 /// first stood, and has the value of the last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// A text, borrowed unless it is spelled with escapes.
@@ -51,9 +56,13 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn as_array(&self) -> Option<&[Self]> {
+    /// The elements of a list. `None` for what is none.
+    pub(super) fn as_array(&self) -> Option<Cow<'_, [Json<'_>]>> {
         match self {
-            Self::Array(list) => Some(list),
+            Self::Array(list) => Some(Cow::Borrowed(list)),
+            Self::Texts(texts) => {
+                Some(texts.iter().map(|text| Json::String(Cow::Borrowed(text))).collect())
+            }
             _ => None,
         }
     }
@@ -103,6 +112,7 @@ impl Serialize for Json<'_> {
             Self::Bool(is) => serializer.serialize_bool(*is),
             Self::Number(number) => number.serialize(serializer),
             Self::String(text) => serializer.serialize_str(text),
+            Self::Texts(texts) => serializer.collect_seq(texts.iter()),
             Self::Array(list) => serializer.collect_seq(list),
             Self::Object(object) => serializer.collect_map(object.iter()),
         }
@@ -188,7 +198,21 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
+        let mut texts = TextsBuilder::default();
+        let other = loop {
+            match list.next_element()? {
+                Some(Json::String(text)) => texts.push(&text),
+                Some(other) => break Some(other),
+                None => break None,
+            }
+        };
+        let texts = texts.build();
+        let Some(other) = other else {
+            let is_empty = texts.len() == 0;
+            return Ok(if is_empty { Json::Array(Vec::new()) } else { Json::Texts(texts) });
+        };
+        let texts = texts.iter().map(|text| Json::String(Cow::Owned(text.to_owned())));
+        let mut elements: Vec<Json<'de>> = texts.chain([other]).collect();
         while let Some(element) = list.next_element()? {
             elements.push(element);
         }
@@ -224,7 +248,7 @@ mod tests {
         assert_eq!(ours.as_i64(), theirs.as_i64());
         assert_eq!(ours.as_f64(), theirs.as_f64());
         assert_eq!(ours.is_null(), theirs.is_null());
-        assert_eq!(ours.as_array().map(<[_]>::len), theirs.as_array().map(Vec::len));
+        assert_eq!(ours.as_array().map(|list| list.len()), theirs.as_array().map(Vec::len));
         assert_eq!(ours.as_object().map(Object::len), theirs.as_object().map(Map::len));
         for (ours, theirs) in ours.as_array().into_iter().zip(theirs.as_array()) {
             ours.iter().zip(theirs).for_each(|(ours, theirs)| alike(ours, theirs));
@@ -280,12 +304,11 @@ mod tests {
 
     #[test]
     fn what_needs_no_escape_is_borrowed() {
-        let json: Json<'_> = serde_json::from_str(r#"{"plain":["text","\n"]}"#).unwrap();
+        let json: Json<'_> = serde_json::from_str(r#"{"plain":"text","a":"\n"}"#).unwrap();
         let entries = &json.as_object().unwrap().0;
         assert!(matches!(entries[0].0, Cow::Borrowed("plain")));
-        let texts = json.get("plain").unwrap().as_array().unwrap();
-        assert!(matches!(texts[0], Json::String(Cow::Borrowed("text"))));
-        assert!(matches!(texts[1], Json::String(Cow::Owned(_))));
+        assert!(matches!(json.get("plain"), Some(Json::String(Cow::Borrowed("text")))));
+        assert!(matches!(json.get("a"), Some(Json::String(Cow::Owned(_)))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Told, Variant,
+    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Texts, Told, Variant,
     Warning, fingerprint,
     json::{Json, Object},
 };
@@ -133,14 +133,10 @@ fn read_strategies(
     faults: &mut Vec<Fault>,
     enabled: &mut bool,
 ) -> Vec<Strategy> {
-    let list = match object.get("strategies") {
-        None | Some(Json::Null) => return Vec::new(),
-        Some(Json::Array(list)) => list,
-        Some(_) => {
-            faults.push("`strategies` is not an array; the flag is off".into());
-            *enabled = false;
-            return Vec::new();
-        }
+    let Some(list) = elements(object.get("strategies")) else {
+        faults.push("`strategies` is not an array; the flag is off".into());
+        *enabled = false;
+        return Vec::new();
     };
     list.iter()
         .map(|value| {
@@ -168,22 +164,14 @@ fn read_parameters(value: Option<&Json<'_>>) -> Result<Vec<(String, String)>, Fa
 }
 
 fn read_segment_ids(value: Option<&Json<'_>>) -> Result<Vec<i64>, Fault> {
-    match value {
-        None | Some(Json::Null) => Ok(Vec::new()),
-        Some(Json::Array(ids)) => ids
-            .iter()
-            .map(|id| id.as_i64().ok_or_else(|| "names a segment by no integer".to_owned()))
-            .collect(),
-        Some(_) => Err("has `segments` that are not an array".into()),
-    }
+    let ids = elements(value).ok_or("has `segments` that are not an array")?;
+    let number = |id: &Json<'_>| id.as_i64().ok_or("names a segment by no integer".into());
+    ids.iter().map(number).collect()
 }
 
 fn read_constraints(value: Option<&Json<'_>>) -> Result<Vec<Constraint>, Fault> {
-    match value {
-        None | Some(Json::Null) => Ok(Vec::new()),
-        Some(Json::Array(list)) => list.iter().map(Constraint::read).collect(),
-        Some(_) => Err("has `constraints` that are not an array".into()),
-    }
+    let list = elements(value).ok_or("has `constraints` that are not an array")?;
+    list.iter().map(Constraint::read).collect()
 }
 
 // === impl Constraint ===
@@ -234,7 +222,7 @@ impl Variant {
             0
         });
         let mut overrides = Vec::new();
-        for value in value.get("overrides").and_then(Json::as_array).into_iter().flatten() {
+        for value in value.get("overrides").and_then(Json::as_array).unwrap_or_default().iter() {
             match Override::read(value) {
                 Some(read) => overrides.push(read),
                 None => faults.push(format!("an override of variant `{name}` is left out")),
@@ -258,16 +246,12 @@ impl Override {
 }
 
 fn read_variants(value: Option<&Json<'_>>, faults: &mut Vec<Fault>) -> Vec<Variant> {
-    let list = match value {
-        None | Some(Json::Null) => return Vec::new(),
-        Some(Json::Array(list)) => list,
-        Some(_) => {
-            faults.push("`variants` is not an array and is ignored".into());
-            return Vec::new();
-        }
+    let Some(list) = elements(value) else {
+        faults.push("`variants` is not an array and is ignored".into());
+        return Vec::new();
     };
     let mut variants = Vec::with_capacity(list.len());
-    for value in list {
+    for value in list.iter() {
         match Variant::read(value, faults) {
             Ok(variant) => variants.push(variant),
             Err(fault) => faults.push(fault),
@@ -297,41 +281,40 @@ impl Dependency {
             Some(Json::Bool(enabled)) => *enabled,
             Some(_) => return Err("a dependency's `enabled` is not a boolean".into()),
         };
-        let variants: Vec<Cow<'_, str>> =
+        let variants =
             read_texts(value.get("variants")).ok_or("a dependency's `variants` are not texts")?;
-        let variants = variants.into_iter().map(Cow::into_owned).collect();
+        let variants = variants.iter().map(str::to_owned).collect();
         Ok(Self { parent, enabled, variants })
     }
 }
 
 fn read_dependencies(object: &Object<'_>) -> Result<Vec<Dependency>, Fault> {
+    let list = elements(object.get("dependencies")).ok_or("`dependencies` is not an array")?;
     let mut dependencies: Vec<Dependency> = Vec::new();
-    match object.get("dependencies") {
-        None | Some(Json::Null) => {}
-        Some(Json::Array(list)) => {
-            for value in list {
-                let dependency = Dependency::read(value)?;
-                // The server repeats a parent for every row of its join.
-                if !dependencies.contains(&dependency) {
-                    dependencies.push(dependency);
-                }
-            }
+    for value in list.iter() {
+        let dependency = Dependency::read(value)?;
+        // The server repeats a parent for every row of its join.
+        if !dependencies.contains(&dependency) {
+            dependencies.push(dependency);
         }
-        Some(_) => return Err("`dependencies` is not an array".into()),
     }
     Ok(dependencies)
 }
 
 /// The texts of a list: numbers and booleans by their text, nulls left out. `None` when the value
 /// is no list or holds a list or an object. A missing or null list is empty.
-fn read_texts<'a, T>(value: Option<&'a Json<'_>>) -> Option<T>
-where
-    T: Default + FromIterator<Cow<'a, str>>,
-{
+fn read_texts(value: Option<&Json<'_>>) -> Option<Texts> {
+    if let Some(Json::Texts(texts)) = value {
+        return Some(texts.clone());
+    }
+    elements(value)?.iter().filter(|item| !item.is_null()).map(scalar).collect()
+}
+
+/// The elements of a list. `None` when the value is none. A missing or null list is empty.
+fn elements<'v>(value: Option<&'v Json<'_>>) -> Option<Cow<'v, [Json<'v>]>> {
     match value {
-        None | Some(Json::Null) => Some(T::default()),
-        Some(Json::Array(list)) => list.iter().filter(|item| !item.is_null()).map(scalar).collect(),
-        Some(_) => None,
+        None | Some(Json::Null) => Some(Cow::default()),
+        Some(value) => value.as_array(),
     }
 }
 
@@ -344,6 +327,6 @@ fn scalar<'a>(value: &'a Json<'_>) -> Option<Cow<'a, str>> {
             Some(float) if number.is_f64() => float.to_string().into(),
             _ => number.to_string().into(),
         }),
-        Json::Null | Json::Array(_) | Json::Object(_) => None,
+        Json::Null | Json::Texts(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }

@@ -122,6 +122,33 @@ fn scalars_are_taken_as_their_text_and_nulls_as_absent() {
 }
 
 #[test]
+fn lists_of_texts_are_lists_wherever_something_else_is_expected() {
+    for texts in [r#"["x"]"#, r#"["x",{}]"#] {
+        let (feature, warnings) = only(&format!(
+            r#"{{"name":"a","enabled":true,"variants":{texts},"strategies":{texts}}}"#
+        ));
+        assert_eq!(feature.strategies[0].fault.as_deref(), Some("is not an object"));
+        assert!(feature.enabled && !warnings.is_empty());
+        assert!(warnings.iter().all(|text| text.contains("without a `name`")), "{warnings:?}");
+        let faults = [
+            ("constraints", "has a constraint without a `contextName`"),
+            ("segments", "names a segment by no integer"),
+            ("parameters", "has `parameters` that are not an object"),
+        ];
+        for (key, fault) in faults {
+            let (feature, _) = only(&format!(
+                r#"{{"name":"a","enabled":true,"strategies":[{{"name":"x","{key}":{texts}}}]}}"#
+            ));
+            assert_eq!(feature.strategies[0].fault.as_deref(), Some(fault), "{key} {texts}");
+        }
+        let (feature, warnings) =
+            only(&format!(r#"{{"name":"a","enabled":true,"dependencies":{texts}}}"#));
+        assert!(!feature.enabled);
+        assert_eq!(warnings, ["feature `a`: a dependency names no `feature`; the flag is off"]);
+    }
+}
+
+#[test]
 fn variants_keep_what_can_be_read() {
     let (feature, warnings) = only(
         r#"{"name":"a","enabled":true,"variants":[

@@ -8,7 +8,7 @@ use super::{
     list::List,
 };
 use crate::engine::{
-    model::Constraint,
+    model::{Constraint, Texts},
     value::{date, fold, network::Networks, number, version},
 };
 
@@ -44,8 +44,8 @@ pub(super) fn read(
     let operator = constraint.operator.as_str();
     let inverted = constraint.inverted;
     Ok(match operator {
-        "IN" => one_of(&constraint.field, listed(constraint), inverted),
-        "NOT_IN" => one_of(&constraint.field, listed(constraint), !inverted),
+        "IN" => one_of(&constraint.field, not_empty(constraint), inverted),
+        "NOT_IN" => one_of(&constraint.field, not_empty(constraint), !inverted),
         "STR_STARTS_WITH" => text(constraint, Place::Start),
         "STR_ENDS_WITH" => text(constraint, Place::End),
         "STR_CONTAINS" => text(constraint, Place::Anywhere),
@@ -59,11 +59,7 @@ pub(super) fn read(
 }
 
 /// A condition that `field` is one of `values`, or its opposite; constant for no values.
-pub(super) fn one_of<'a>(
-    field: &str,
-    values: impl Iterator<Item = &'a str>,
-    inverted: bool,
-) -> Meaning {
+pub(super) fn one_of(field: &str, values: Texts, inverted: bool) -> Meaning {
     let list = List::new(values);
     if list.is_empty() {
         return constant(inverted);
@@ -101,6 +97,14 @@ fn constant(holds: bool) -> Meaning {
 /// The values of a list operator. Empty texts are dropped from lists (D-26).
 fn listed(constraint: &Constraint) -> impl Iterator<Item = &str> {
     constraint.values.iter().filter(|value| !value.is_empty())
+}
+
+/// As [`listed`], shared with the constraint where there is nothing to drop.
+fn not_empty(constraint: &Constraint) -> Texts {
+    match constraint.values.iter().any(str::is_empty) {
+        true => listed(constraint).collect(),
+        false => constraint.values.clone(),
+    }
 }
 
 fn text(constraint: &Constraint, place: Place) -> Meaning {
@@ -222,7 +226,7 @@ mod tests {
             field: "x".into(),
             operator: "NUM_GT".into(),
             value: Some("9x".repeat(100_000)),
-            values: Default::default(),
+            values: Texts::default(),
             inverted: false,
             case_insensitive: false,
         };

@@ -1,53 +1,94 @@
-//! The values of one list: sorted, distinct, hashed once.
+//! The values of one list: sorted and distinct.
+
+use std::hash::{Hash, Hasher};
 
 use super::index::hash;
+use crate::engine::model::Texts;
 
-/// Values that a condition compares with.
-///
-/// One allocation for all texts, and their hashes beside them: whoever indexes a list, and whoever
-/// compares two, never looks at the texts twice.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// Values that a condition compares with: texts that the feature holds too, and their order.
+// Four bytes a value. The hashes would be eight more, and are made again in less time than it takes
+// to look one up.
+#[derive(Debug)]
 pub(super) struct List {
-    // In order of the hashes, so that equal lists are equal bytes whatever order they came in, and
-    // that an index which places by the highest bits is filled from front to back.
-    hashes: Box<[u64]>,
-    ends: Box<[u32]>,
-    text: Box<str>,
+    texts: Texts,
+    // In order of the hashes, so that equal lists are equal whatever order they came in, and that an
+    // index which places by the highest bits is filled from front to back.
+    order: Box<[u32]>,
 }
 
 // === impl List ===
 
 impl List {
-    pub(super) fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        let mut values: Vec<(u64, &str)> =
-            values.map(|value| (hash(value.as_bytes()), value)).collect();
-        values.sort_unstable();
-        values.dedup();
-        let mut text = String::with_capacity(values.iter().map(|(_, value)| value.len()).sum());
-        let mut ends = Vec::with_capacity(values.len());
-        for (_, value) in &values {
-            text.push_str(value);
-            // Payloads are bounded far below 4 GiB by the transport.
-            ends.push(text.len() as u32);
-        }
-        let hashes = values.iter().map(|(hash, _)| *hash).collect();
-        Self { hashes, ends: ends.into(), text: text.into() }
+    pub(super) fn new(texts: Texts) -> Self {
+        let mut keyed: Vec<(u64, u32)> =
+            (0..).zip(texts.iter()).map(|(number, text)| (hash(text.as_bytes()), number)).collect();
+        keyed.sort_unstable_by(|(a, one), (b, other)| {
+            a.cmp(b).then_with(|| texts.get(*one).cmp(texts.get(*other)))
+        });
+        keyed.dedup_by(|(a, one), (b, other)| a == b && texts.get(*one) == texts.get(*other));
+        let order = keyed.into_iter().map(|(_, number)| number).collect();
+        Self { texts, order }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.order.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.order.is_empty()
     }
 
     /// Each value with its [`hash`].
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let texts = starts
-            .zip(self.ends.iter())
-            .map(|(start, &end)| self.text.get(start as usize..end as usize).unwrap_or(""));
-        self.hashes.iter().copied().zip(texts)
+        self.values().map(|value| (hash(value.as_bytes()), value))
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(|number| self.texts.get(*number))
+    }
+}
+
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.values().eq(other.values())
+    }
+}
+
+impl Eq for List {}
+
+impl Hash for List {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.len());
+        self.iter().for_each(|(hash, _)| state.write_u64(hash));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ahash::RandomState;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_the_same_values_are_equal_whatever_their_order_and_however_often_they_came() {
+        let list = |values: &[&str]| List::new(values.iter().collect());
+        let hashed = |list: &List| RandomState::with_seeds(1, 2, 3, 4).hash_one(list);
+        let one = list(&["b", "", "a", "é", "a value that is longer than two words"]);
+        let other = list(&["a value that is longer than two words", "a", "", "b", "a", "é", "b"]);
+        assert_eq!(one, other);
+        assert_eq!((one.len(), hashed(&one)), (5, hashed(&other)));
+        for values in [&["b"][..], &["a", "b"], &["b", "", "a", "é"], &[]] {
+            assert_ne!(one, list(values), "{values:?}");
+        }
+        assert!(list(&[]).is_empty() && !list(&[""]).is_empty());
+    }
+
+    #[test]
+    fn values_come_with_their_hashes_and_in_the_order_of_those() {
+        let list = List::new((0..1_000).map(|number| (number % 700).to_string()).collect());
+        let found: Vec<(u64, &str)> = list.iter().collect();
+        assert_eq!(found.len(), 700);
+        assert!(found.is_sorted());
+        assert!(found.iter().all(|(hashed, value)| *hashed == hash(value.as_bytes())));
     }
 }

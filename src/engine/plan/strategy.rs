@@ -55,7 +55,9 @@ impl Lowering<'_> {
         Ok(match Kind::of(strategy, &self.feature.name) {
             Kind::Default => Asked::Test(Test::Always),
             Kind::Rollout(rollout) => rollout.asked()?,
-            Kind::Users(ids) => Asked::from(constraint::one_of("userId", items(ids), false)),
+            Kind::Users(ids) => {
+                Asked::from(constraint::one_of("userId", items(ids).collect(), false))
+            }
             Kind::Addresses(networks) => {
                 let mut faults = Vec::new();
                 let networks = items(networks);

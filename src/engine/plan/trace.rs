@@ -209,7 +209,7 @@ impl Plan {
                 percent: rollout.percent(),
             },
             strategy::Kind::Users(list) => {
-                let meaning = constraint::one_of("userId", items(list), false);
+                let meaning = constraint::one_of("userId", items(list).collect(), false);
                 let truth = self.truth(meaning, number)?;
                 TestTrace::listed("userId", "IN", list, truth)
             }

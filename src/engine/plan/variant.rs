@@ -54,8 +54,7 @@ impl<'a> VariantSet<'a> {
         let variants = if self.of_strategy { &[] } else { self.variants };
         variants.iter().enumerate().flat_map(|(position, variant)| {
             variant.overrides.iter().filter_map(move |over| {
-                let values = over.values.iter();
-                match constraint::one_of(&over.field, values, false) {
+                match constraint::one_of(&over.field, over.values.clone(), false) {
                     Meaning::Literal(literal) => Some((position, over, literal)),
                     Meaning::Always | Meaning::Never => None,
                 }
