@@ -97,29 +97,32 @@ pub(in crate::engine) struct TextIndexBuilder {
 // === impl TextIndexBuilder ===
 
 impl TextIndexBuilder {
-    /// Room for `capacity` texts.
+    /// Room for `capacity` texts; what comes beyond is placed anew together with all before.
     pub(in crate::engine) fn with_capacity(capacity: usize) -> Self {
         Self { index: TextIndex::with_room(capacity), capacity }
     }
 
     /// The number of `text`, which it gets now if it is new.
     pub(in crate::engine) fn insert(&mut self, text: &str) -> u32 {
-        self.insert_hashed(hash(text.as_bytes()), text).0
+        self.insert_hashed(hash(text.as_bytes()), text)
     }
 
-    /// As [`TextIndexBuilder::insert`] for a text whose [`hash`] is known; says whether it is new.
-    pub(super) fn insert_hashed(&mut self, hash: u64, text: &str) -> (u32, bool) {
-        match self.index.probe(text.as_bytes(), hash) {
-            Ok(number) => (number, false),
-            Err(free) => {
-                debug_assert!(self.index.len() < self.capacity, "more texts than announced");
-                let number = self.index.len() as u32;
-                self.index.arena.push_str(text);
-                self.index.bounds.push(self.index.arena.len() as u32);
-                self.index.fill(free, hash, number);
-                (number, true)
-            }
+    /// As [`TextIndexBuilder::insert`] for a text whose [`hash`] is known.
+    pub(super) fn insert_hashed(&mut self, hash: u64, text: &str) -> u32 {
+        let free = match self.index.probe(text.as_bytes(), hash) {
+            Ok(number) => return number,
+            Err(free) => free,
+        };
+        let number = self.index.len() as u32;
+        self.index.arena.push_str(text);
+        self.index.bounds.push(self.index.arena.len() as u32);
+        if self.index.len() <= self.capacity {
+            self.index.fill(free, hash, number);
+        } else {
+            self.capacity = 2 * self.index.len();
+            self.index.place_for(self.capacity);
         }
+        number
     }
 
     /// Where the text of a number stands, now and when it is built.
@@ -130,7 +133,7 @@ impl TextIndexBuilder {
     pub(in crate::engine) fn build(mut self) -> TextIndex {
         // Texts that came twice leave cells that nobody needs. Placing them all again pays for many.
         if TextIndex::homes_for(self.index.len()) as u64 * 4 < self.index.homes * 3 {
-            self.index.shrink();
+            self.index.place_for(self.index.len());
         }
         self.index.cells.shrink_to_fit();
         self.index.arena.shrink_to_fit();
@@ -205,9 +208,9 @@ impl TextIndex {
         ((hash >> 32).wrapping_mul(self.homes) >> 32) as usize
     }
 
-    /// Places the same texts in as few cells as they need.
-    fn shrink(&mut self) {
-        let Self { cells, homes, number_mask, .. } = Self::with_room(self.len());
+    /// Places all texts anew, in as many cells as so many need.
+    fn place_for(&mut self, texts: usize) {
+        let Self { cells, homes, number_mask, .. } = Self::with_room(texts);
         (self.cells, self.homes, self.number_mask) = (cells, homes, number_mask);
         for number in 0..self.len() as u32 {
             let text = self.text(number).as_bytes();
@@ -260,8 +263,9 @@ mod tests {
 
     #[test]
     fn every_text_is_found_again_and_no_other() {
-        for count in [0usize, 1, 2, 3, 7, 8, 9, 100, 5000] {
-            let mut builder = TextIndexBuilder::with_capacity(count);
+        let counts = [0usize, 1, 2, 3, 7, 8, 9, 100, 5000];
+        for (count, announced) in counts.into_iter().flat_map(|it| [(it, it), (it, it / 3)]) {
+            let mut builder = TextIndexBuilder::with_capacity(announced);
             for number in 0..count {
                 assert_eq!(builder.insert(&format!("text-{number}")), number as u32);
             }

@@ -14,12 +14,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct ValueSets {
     values: TextIndex,
-    /// The set of lists that hold each value.
-    set_of: Vec<u32>,
-    /// Where each set begins in `members`, and where the last one ends.
-    set_bounds: Vec<u32>,
-    /// Positions of lists within the group.
-    members: Vec<u32>,
+    /// The lists that hold each value, by their positions within the group.
+    sets: Sets,
     /// The values of all short lists.
     short: Vec<Short>,
     /// The values of each list by itself, if it is short.
@@ -55,58 +51,72 @@ pub(super) struct ValueCache {
 /// A list of no more values than this is short.
 const SHORT: usize = 8;
 
-/// The set without members.
-const EMPTY: u32 = u32::MAX;
-
-/// Numbers sets of lists. A set is another set and one member more, so that equal sets are one.
-#[derive(Debug, Default)]
-struct SetBuilder {
-    sets: Vec<(u32, u32)>,
-    known: AHashMap<(u32, u32), u32>,
-    /// What was asked for last, which is mostly what is asked for next.
-    last: Option<((u32, u32), u32)>,
+/// Sets of lists, equal ones once.
+#[derive(Debug)]
+struct Sets {
+    /// Of each value.
+    of: Vec<u32>,
+    /// Where each set begins in `members`, and where the last one ends.
+    bounds: Vec<u32>,
+    members: Vec<u32>,
 }
 
-// === impl SetBuilder ===
+// === impl Sets ===
 
-impl SetBuilder {
-    /// The set of `set`'s members and `member`, which must be above them all.
-    fn with(&mut self, set: u32, member: u32) -> u32 {
-        let wanted = (set, member);
-        if let Some((_, number)) = self.last.filter(|(last, _)| *last == wanted) {
-            return number;
+impl Sets {
+    /// Which of the lists hold each of so many `values`. Lists are as long as `lens` says, and hold
+    /// the values of these `numbers`, each of them once, one list behind the other.
+    fn new(values: usize, lens: impl Iterator<Item = usize>, numbers: &[u32]) -> Self {
+        // First how many lists hold each value, so that their positions can stand side by side.
+        let mut ends = vec![0u32; values];
+        for number in numbers {
+            if let Some(count) = ends.get_mut(*number as usize) {
+                *count += 1;
+            }
         }
-        let number = *self.known.entry(wanted).or_insert_with(|| {
-            self.sets.push(wanted);
-            self.sets.len() as u32 - 1
-        });
-        self.last = Some((wanted, number));
-        number
+        let mut before = 0;
+        for end in &mut ends {
+            before += std::mem::replace(end, before);
+        }
+        let mut holders = vec![0; numbers.len()];
+        let mut rest = numbers;
+        for (list, len) in (0u32..).zip(lens) {
+            let Some((held, behind)) = rest.split_at_checked(len) else { break };
+            rest = behind;
+            for number in held {
+                let Some(end) = ends.get_mut(*number as usize) else { continue };
+                if let Some(place) = holders.get_mut(*end as usize) {
+                    *place = list;
+                }
+                *end += 1;
+            }
+        }
+        Self::distinct(&holders, &ends)
     }
 
-    /// Numbers the sets in `used` anew, leaving out what only led to them. Returns where each begins
-    /// in the members of all, and those.
-    fn number_used(&self, used: &mut [u32]) -> (Vec<u32>, Vec<u32>) {
-        let mut numbers = vec![EMPTY; self.sets.len()];
-        let (mut bounds, mut all) = (vec![0], Vec::new());
-        for set in used {
-            let Some(number) = numbers.get_mut(*set as usize) else { continue };
-            if *number == EMPTY {
-                *number = bounds.len() as u32 - 1;
-                let first = all.len();
-                let mut at = *set;
-                while let Some(&(rest, member)) = self.sets.get(at as usize) {
-                    all.push(member);
-                    at = rest;
-                }
-                if let Some(members) = all.get_mut(first..) {
-                    members.reverse();
-                }
-                bounds.push(all.len() as u32);
-            }
-            *set = *number;
+    /// The sets that end at `ends` in `all`.
+    fn distinct(all: &[u32], ends: &[u32]) -> Self {
+        let mut sets =
+            Self { of: Vec::with_capacity(ends.len()), bounds: vec![0], members: vec![] };
+        let mut known: AHashMap<&[u32], u32> = AHashMap::new();
+        let mut start = 0;
+        for end in ends {
+            let set = all.get(start as usize..*end as usize).unwrap_or(&[]);
+            start = *end;
+            let number = known.entry(set).or_insert_with(|| {
+                sets.members.extend_from_slice(set);
+                sets.bounds.push(sets.members.len() as u32);
+                sets.bounds.len() as u32 - 2
+            });
+            sets.of.push(*number);
         }
-        (bounds, all)
+        sets.bounds.shrink_to_fit();
+        sets.members.shrink_to_fit();
+        sets
+    }
+
+    fn bytes(&self) -> usize {
+        4 * (self.of.capacity() + self.bounds.capacity() + self.members.capacity())
     }
 }
 
@@ -148,20 +158,16 @@ impl ValueSets {
             Predicate::In(list) => Some(list),
             _ => None,
         });
-        let total = lists.clone().map(List::len).sum();
-        let mut values = TextIndexBuilder::with_capacity(total);
-        let mut sets = SetBuilder::default();
-        let mut set_of: Vec<u32> = Vec::with_capacity(total);
+        let lens = lists.clone().map(List::len);
+        // Many lists hold the same values.
+        let mut values = TextIndexBuilder::with_capacity(lens.clone().max().unwrap_or_default());
+        let mut numbers = Vec::with_capacity(lens.clone().sum());
         let (mut short, mut few) = (Vec::new(), Vec::with_capacity(members.len()));
-        for (member, list) in (0u32..).zip(lists) {
+        for list in lists {
             let (start, mut marks) = (short.len() as u32, 0);
             for (hash, value) in list.iter() {
-                let (number, is_new) = values.insert_hashed(hash, value);
-                if is_new {
-                    set_of.push(sets.with(EMPTY, member));
-                } else if let Some(set) = set_of.get_mut(number as usize) {
-                    *set = sets.with(*set, member);
-                }
+                let number = values.insert_hashed(hash, value);
+                numbers.push(number);
                 if list.len() <= SHORT {
                     let value = Short::new(values.place_of(number), value);
                     marks |= mark(value.first);
@@ -171,9 +177,9 @@ impl ValueSets {
             few.push(Few { start, end: short.len() as u32, marks });
         }
         short.shrink_to_fit();
-        let (set_bounds, members) = sets.number_used(&mut set_of);
-        set_of.shrink_to_fit();
-        Self { values: values.build(), set_of, set_bounds, members, short, few }
+        let values = values.build();
+        let sets = Sets::new(values.len(), lens, &numbers);
+        Self { values, sets, short, few }
     }
 
     /// The lists that hold `value`, by their position within the group.
@@ -205,8 +211,9 @@ impl ValueSets {
     /// The lists that hold `value`, in ascending order.
     #[inline]
     fn set_with(&self, value: &[u8]) -> &[u32] {
-        let set = self.values.get(value).and_then(|number| self.set_of.get(number as usize));
-        set.map_or(&[], |set| part(&self.members, &self.set_bounds, *set))
+        let sets = &self.sets;
+        let set = self.values.get(value).and_then(|number| sets.of.get(number as usize));
+        set.map_or(&[], |set| part(&sets.members, &sets.bounds, *set))
     }
 
     /// Whether the list at `position` consists of these values.
@@ -222,7 +229,7 @@ impl ValueSets {
 
     pub(super) fn bytes(&self) -> usize {
         self.values.bytes()
-            + 4 * (self.set_of.capacity() + self.set_bounds.capacity() + self.members.capacity())
+            + self.sets.bytes()
             + size_of::<Short>() * self.short.capacity()
             + size_of::<Few>() * self.few.capacity()
     }
