@@ -4,6 +4,7 @@
 //! The rules are `spec/evaluation.md` section 1, column *Ours*: a bad strategy turns itself off, a
 //! bad flag costs only itself, a bad envelope changes nothing.
 
+mod cursor;
 mod definitions;
 mod envelope;
 mod json;

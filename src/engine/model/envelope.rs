@@ -3,18 +3,10 @@
 //! Who knows a payload cuts the next one into the texts of its elements first, and reads those that
 //! are new. At a start all are, and the cut would be a pass over everything for nothing.
 
-use std::borrow::Cow;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Deserializer, value::RawValue};
-
-use super::{Feature, Features, Segment, Told, Warning, json::Json, revision};
-
-/// What JSON takes for white space.
-const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-
-/// What is left of a text.
-struct Cursor<'a>(&'a str);
+use super::{Feature, Features, Segment, Told, Warning, cursor::Cursor, revision};
 
 // === impl Features ===
 
@@ -26,17 +18,17 @@ impl Features {
         json: &[u8],
         between: fn(),
     ) -> Option<(Self, Vec<Warning>)> {
-        let mut cursor = Cursor(std::str::from_utf8(json).ok()?);
+        let mut cursor = Cursor::new(std::str::from_utf8(json).ok()?);
         let mut read = Self { told, ..Self::default() };
         let (mut features, mut segments, mut meta) = (None, None, None);
-        cursor.step('{')?;
+        cursor.step(b'{')?;
         loop {
-            let (key, _) = cursor.value::<Cow<'_, str>>()?;
-            cursor.step(':')?;
+            let key = cursor.text()?;
+            cursor.step(b':')?;
             match &*key {
                 "features" if features.is_none() => {
                     let warnings = features.insert(Vec::new());
-                    cursor.elements(|value: Json<'_>, text| {
+                    cursor.elements(|value, text| {
                         between();
                         match Feature::of(&value, text, told) {
                             Ok(feature) => read.insert(feature.into(), warnings),
@@ -46,13 +38,11 @@ impl Features {
                 }
                 "segments" if segments.is_none() => {
                     let warnings = segments.insert(Vec::new());
-                    cursor.elements(|value: Json<'_>, text| {
-                        match Segment::of(&value, text, told) {
-                            Ok(segment) => {
-                                read.segments.insert(segment.id, segment.into());
-                            }
-                            Err(warning) => warnings.push(warning),
+                    cursor.elements(|value, text| match Segment::of(&value, text, told) {
+                        Ok(segment) => {
+                            read.segments.insert(segment.id, segment.into());
                         }
+                        Err(warning) => warnings.push(warning),
                     })?;
                 }
                 "meta" if meta.is_none() => meta = Some(cursor.value::<&RawValue>()?.0),
@@ -61,53 +51,18 @@ impl Features {
                     cursor.value::<IgnoredAny>()?;
                 }
             }
-            if cursor.step(',').is_none() {
+            if cursor.step(b',').is_none() {
                 break;
             }
         }
-        cursor.step('}')?;
-        if !cursor.0.is_empty() {
+        cursor.step(b'}')?;
+        if !cursor.is_at_end() {
             return None;
         }
         read.revision = meta.and_then(revision);
         let mut warnings = features?;
         warnings.extend(segments.unwrap_or_default());
         Some((read, warnings))
-    }
-}
-
-// === impl Cursor ===
-
-impl<'a> Cursor<'a> {
-    /// Steps over `mark`, and the white space around it.
-    fn step(&mut self, mark: char) -> Option<()> {
-        let rest = self.0.trim_start_matches(SPACE).strip_prefix(mark)?;
-        self.0 = rest.trim_start_matches(SPACE);
-        Some(())
-    }
-
-    /// The value that stands here, and its text.
-    fn value<T: Deserialize<'a>>(&mut self) -> Option<(T, &'a str)> {
-        let mut values = Deserializer::from_str(self.0).into_iter();
-        let value = values.next()?.ok()?;
-        let (text, rest) = self.0.split_at_checked(values.byte_offset())?;
-        self.0 = rest;
-        Some((value, text.trim_start_matches(SPACE)))
-    }
-
-    /// Calls `each` with the values of the list that stands here, and their texts.
-    fn elements<T: Deserialize<'a>>(&mut self, mut each: impl FnMut(T, &'a str)) -> Option<()> {
-        self.step('[')?;
-        if self.step(']').is_some() {
-            return Some(());
-        }
-        loop {
-            let (value, text) = self.value()?;
-            each(value, text);
-            if self.step(',').is_none() {
-                return self.step(']');
-            }
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::Number;
 
-use super::{Texts, TextsBuilder};
+use super::{Texts, TextsBuilder, cursor::Cursor};
 
 /// How many keys of an object are compared one by one; beyond, they are looked up, so that no
 /// payload takes the square of its length.
@@ -34,16 +34,51 @@ pub(super) enum Json<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
+/// An object on its way.
+#[derive(Default)]
+pub(super) struct ObjectBuilder<'a> {
+    entries: Vec<(Cow<'a, str>, Json<'a>)>,
+    /// Of each key, where they are many.
+    places: Option<AHashMap<Cow<'a, str>, usize>>,
+}
+
 /// A text, borrowed unless it is spelled with escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 struct JsonVisitor;
 
 // === impl Json ===
 
 impl<'a> Json<'a> {
+    /// Reads a text that is one value.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON.
+    pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        let mut cursor = Cursor::new(text);
+        let value = cursor.json();
+        cursor.skip_space();
+        match value {
+            Some(value) if cursor.is_at_end() => Ok(value),
+            _ => serde_json::from_str(text),
+        }
+    }
+
+    /// The list of these and nothing else.
+    pub(super) fn of_texts(texts: TextsBuilder) -> Self {
+        let texts = texts.build();
+        if texts.len() == 0 { Self::Array(Vec::new()) } else { Self::Texts(texts) }
+    }
+
+    /// Each of these, to go on with others.
+    pub(super) fn all_of(texts: TextsBuilder) -> Vec<Self> {
+        let texts = texts.build();
+        texts.iter().map(|text| Self::String(Cow::Owned(text.to_owned()))).collect()
+    }
+
     /// The value of `key`. `None` where there is none, and in what is no object.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
@@ -135,28 +170,37 @@ impl<'a> Object<'a> {
     }
 
     fn read<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut entries: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
-        let mut places: AHashMap<Cow<'a, str>, usize> = AHashMap::new();
+        let mut object = ObjectBuilder::default();
         while let Some(Text(key)) = map.next_key()? {
-            let value = map.next_value()?;
-            if entries.len() == FEW && places.is_empty() {
-                places.extend(entries.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
-            }
-            let known = match entries.len() < FEW {
-                true => entries.iter().position(|(known, _)| *known == key),
-                false => places.get(&key).copied(),
-            };
-            match known.and_then(|at| entries.get_mut(at)) {
-                Some((_, slot)) => *slot = value,
-                None => {
-                    if entries.len() >= FEW {
-                        places.insert(key.clone(), entries.len());
-                    }
-                    entries.push((key, value));
-                }
-            }
+            object.insert(key, map.next_value()?);
         }
-        Ok(Self(entries))
+        Ok(object.build())
+    }
+}
+
+// === impl ObjectBuilder ===
+
+impl<'a> ObjectBuilder<'a> {
+    /// Makes `value` the value of `key`.
+    pub(super) fn insert(&mut self, key: Cow<'a, str>, value: Json<'a>) {
+        let entries = &mut self.entries;
+        let place = if entries.len() < FEW {
+            entries.iter().position(|(known, _)| *known == key)
+        } else {
+            let places = self.places.get_or_insert_with(|| {
+                entries.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect()
+            });
+            let next = entries.len();
+            Some(*places.entry(key.clone()).or_insert(next)).filter(|place| *place < next)
+        };
+        match place.and_then(|place| entries.get_mut(place)) {
+            Some((_, slot)) => *slot = value,
+            None => entries.push((key, value)),
+        }
+    }
+
+    pub(super) fn build(self) -> Object<'a> {
+        Object(self.entries)
     }
 }
 
@@ -206,13 +250,9 @@ impl<'de> Visitor<'de> for JsonVisitor {
                 None => break None,
             }
         };
-        let texts = texts.build();
-        let Some(other) = other else {
-            let is_empty = texts.len() == 0;
-            return Ok(if is_empty { Json::Array(Vec::new()) } else { Json::Texts(texts) });
-        };
-        let texts = texts.iter().map(|text| Json::String(Cow::Owned(text.to_owned())));
-        let mut elements: Vec<Json<'de>> = texts.chain([other]).collect();
+        let Some(other) = other else { return Ok(Json::of_texts(texts)) };
+        let mut elements = Json::all_of(texts);
+        elements.push(other);
         while let Some(element) = list.next_element()? {
             elements.push(element);
         }
@@ -231,8 +271,13 @@ mod tests {
 
     use super::*;
 
-    /// Asserts that `text` is read as `serde_json::Value` reads it.
+    /// Asserts that `text` is read as `serde_json::Value` reads it, whichever way.
     fn same(text: &str) {
+        let by_serde = serde_json::from_str::<Json<'_>>(text);
+        let spelled = |read: Result<Json<'_>, serde_json::Error>| {
+            read.map(|json| (format!("{json:?}"), json.to_text())).map_err(|err| err.to_string())
+        };
+        assert_eq!(spelled(Json::read(text)), spelled(by_serde), "{text}");
         match (serde_json::from_str::<Json<'_>>(text), serde_json::from_str::<Value>(text)) {
             (Ok(ours), Ok(theirs)) => {
                 assert_eq!(serde_json::to_string(&ours).unwrap(), theirs.to_string(), "{text}");

@@ -20,7 +20,7 @@ impl Feature {
     ///
     /// As [`Feature::of`], and when it is no JSON.
     pub(in crate::engine) fn read(text: &str, told: Told) -> Result<Self, Warning> {
-        let value: Json<'_> = serde_json::from_str(text)
+        let value = Json::read(text)
             .map_err(|err| Warning::general(format!("a feature cannot be read: {err}")))?;
         Self::of(&value, text, told)
     }
@@ -88,7 +88,7 @@ impl Segment {
     ///
     /// As [`Segment::of`], and when it is no JSON.
     pub(in crate::engine) fn read(text: &str, told: Told) -> Result<Self, Warning> {
-        let value: Json<'_> = serde_json::from_str(text)
+        let value = Json::read(text)
             .map_err(|err| Warning::general(format!("a segment cannot be read: {err}")))?;
         Self::of(&value, text, told)
     }

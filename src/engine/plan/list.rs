@@ -14,6 +14,8 @@ pub(super) struct List {
     // In order of the hashes, so that equal lists are equal whatever order they came in, and that an
     // index which places by the highest bits is filled from front to back.
     order: Box<[u32]>,
+    /// Of all of them together.
+    hash: u64,
 }
 
 // === impl List ===
@@ -26,8 +28,11 @@ impl List {
             a.cmp(b).then_with(|| texts.get(*one).cmp(texts.get(*other)))
         });
         keyed.dedup_by(|(a, one), (b, other)| a == b && texts.get(*one) == texts.get(*other));
+        let hash = keyed.iter().fold(keyed.len() as u64, |all, (hash, _)| {
+            (all.rotate_left(23) ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
         let order = keyed.into_iter().map(|(_, number)| number).collect();
-        Self { texts, order }
+        Self { texts, order, hash }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,7 +55,7 @@ impl List {
 
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
-        self.values().eq(other.values())
+        self.hash == other.hash && self.values().eq(other.values())
     }
 }
 
@@ -58,8 +63,7 @@ impl Eq for List {}
 
 impl Hash for List {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_usize(self.len());
-        self.iter().for_each(|(hash, _)| state.write_u64(hash));
+        state.write_u64(self.hash);
     }
 }
 
