@@ -115,11 +115,7 @@ impl Answer<'_> {
     pub fn render_into(&self, profile: Profile, body: &mut Vec<u8>) {
         body.extend_from_slice(b"{\"toggles\":[");
         match self.form {
-            Form::List(_, runs) => {
-                for run in runs {
-                    body.extend_from_slice(self.plan.fragments.get(profile, *run));
-                }
-            }
+            Form::List(_, runs) => self.plan.fragments.copy_into(body, profile, runs),
             Form::Named(names, found) => {
                 for (name, found) in names.iter().zip(found) {
                     self.render_named(*found, name, profile, body);

@@ -3,6 +3,7 @@
 //! One pass gives on or off and the variant together, from the same draw. Nothing is allocated once
 //! the caller's [`Scratch`] has grown to the plan's size.
 
+mod list;
 mod memory;
 mod runs;
 
@@ -14,10 +15,8 @@ use super::{
     answer::{Answer, Form, NOBODY, Named, Show},
     context::Context,
     plan::{
-        Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Part, Plan, Share, Step, Strategy,
-        Test, Truth,
-        fragment::Run,
-        rollout::{Blocks, Bucket},
+        Decided, Draw, Flag, FlagId, Kind, OFF, ON, Outcome, Plan, Share, Strategy, Test,
+        rollout::{Bucket, Words},
     },
 };
 
@@ -30,7 +29,7 @@ pub struct Scratch {
     decided: Decided,
     /// The bucket of each rollout.
     buckets: Vec<Bucket>,
-    blocks: Blocks,
+    words: Words,
     /// The outcome of each parent: a child and its parent see the same draw.
     parents: Vec<u32>,
     /// The fragments that make a list.
@@ -72,13 +71,13 @@ impl Scratch {
         context: &'a Context,
     ) -> (Evaluation<'a, Remembering<'a>>, &'a mut Runs) {
         plan.conditions.decide(context, &mut self.decided);
-        plan.conjunctions.decide(&mut self.decided);
-        plan.rollouts.decide(context, &mut self.blocks, &mut self.buckets);
+        let buckets = &mut self.buckets;
+        let leaves_to_chance = plan.rollouts.decide(context, &mut self.words, buckets);
         self.parents.clear();
-        self.runs.start(plan.len());
         let memory = Remembering {
             decided: &mut self.decided,
-            buckets: &self.buckets,
+            buckets,
+            leaves_to_chance,
             parents: &mut self.parents,
         };
         let mut evaluation = Evaluation::new(plan, context, memory);
@@ -160,54 +159,6 @@ impl Plan {
 }
 
 // === impl Evaluation ===
-
-impl Evaluation<'_, Remembering<'_>> {
-    fn list_enabled(&mut self, runs: &mut Runs) {
-        for step in &self.plan.steps {
-            match step {
-                Step::Parts(range) => {
-                    for part in slice(&self.plan.parts, range) {
-                        let (is_on, mut run) = (self.is_on(part), part.run);
-                        if let Some(draw) = part.draw_if(is_on) {
-                            run = Run::of(run.first + (self.choose(draw) - ON));
-                        }
-                        runs.append_if(is_on, run);
-                    }
-                }
-                Step::Live(number) => {
-                    let code = self.outcome(*number);
-                    runs.append_if(code != OFF, self.plan.run_of(*number, code));
-                }
-            }
-        }
-    }
-
-    fn list_all(&mut self, runs: &mut Runs) {
-        for number in 0..self.plan.len() as u32 {
-            let code = self.outcome_of(number);
-            runs.append_if(true, self.plan.run_of(number, code));
-        }
-    }
-
-    #[inline(always)]
-    fn is_on(&mut self, part: &Part) -> bool {
-        let truth = self.memory.decided.truth(part.literal >> 1);
-        let bucket = self.bucket(part.share.rollout);
-        if (truth == Truth::Open) | bucket.is_by_chance() {
-            return self.is_on_at_last(part);
-        }
-        // Both are looked at in any case: cheaper than to guess whether it is worth it.
-        truth.agrees(part.literal) & bucket.is_within(part.share.percent)
-    }
-
-    /// As [`Evaluation::is_on`], of what is decided only when somebody asks.
-    #[cold]
-    fn is_on_at_last(&mut self, part: &Part) -> bool {
-        let plan = self.plan;
-        let literals = plan.conjunctions.literals_of(&part.literal);
-        literals.iter().all(|literal| self.agrees(*literal)) && self.is_of(part.share)
-    }
-}
 
 impl<'a, M> Evaluation<'a, M> {
     fn new(plan: &'a Plan, context: &'a Context, memory: M) -> Self {

@@ -14,11 +14,11 @@ pub(super) mod fragment;
 pub(super) mod index;
 mod link;
 mod list;
+pub(super) mod listing;
 mod lower;
 mod names;
 mod pattern;
 pub(super) mod rollout;
-mod step;
 mod strategy;
 pub(super) mod trace;
 mod values;
@@ -30,13 +30,12 @@ pub use compile::{Compiler, compile};
 pub(super) use condition::{Conditions, Decided, Truth};
 pub use fragment::Profile;
 pub(super) use lower::{OFF, ON};
-pub(super) use step::{Part, Step};
 
 use self::{
     basis::Basis,
-    conjunction::Conjunctions,
     fragment::{Fragments, Run},
     index::TextIndex,
+    listing::Listing,
     lower::{Choice, Code},
     rollout::{Prefix, Rollouts},
 };
@@ -71,11 +70,7 @@ pub struct Plan {
     pub(super) fragments: Fragments,
     /// The fragments from this one on say that a flag is off, the visible flags in turn.
     first_off: u32,
-    /// What a list of enabled flags is made of, in its order.
-    pub(super) steps: Vec<Step>,
-    pub(super) parts: Vec<Part>,
-    /// What parts ask for, besides conditions.
-    pub(super) conjunctions: Conjunctions,
+    pub(super) listing: Listing,
     /// The flags that others depend on.
     pub(super) parents: Vec<u32>,
     basis: Basis,
@@ -323,9 +318,7 @@ impl Plan {
             + held(&self.choices)
             + choices
             + self.fragments.bytes()
-            + held(&self.steps)
-            + held(&self.parts)
-            + self.conjunctions.bytes()
+            + self.listing.bytes()
     }
 }
 

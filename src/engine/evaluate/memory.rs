@@ -23,6 +23,8 @@ pub(in crate::engine) trait Memory {
 pub(in crate::engine) struct Remembering<'a> {
     pub(super) decided: &'a mut Decided,
     pub(super) buckets: &'a [Bucket],
+    /// Whether any of the buckets is left to chance.
+    pub(super) leaves_to_chance: bool,
     pub(super) parents: &'a mut Vec<u32>,
 }
 

@@ -7,11 +7,13 @@
 //! the reference, not conditions of their own (`spec/evaluation.md` 4.2).
 
 mod alone;
+mod decided;
 mod form;
 mod meaning;
 
 use std::{cmp::Ordering, sync::Arc};
 
+pub(in crate::engine) use self::decided::{Decided, Truth};
 use self::form::Form;
 use super::{
     SlotId,
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::engine::{
     context::{CURRENT_TIME, Context},
-    value::{date, date::Instant, fold, network, number, version},
+    value::{date, date::Instant, network, number, version},
 };
 
 /// All conditions of a plan, numbered so that those of one group are neighbours.
@@ -29,8 +31,10 @@ pub(in crate::engine) struct Conditions {
     /// Of each condition.
     homes: Vec<Home>,
     groups: Vec<Group>,
-    /// The conditions and the groups that are decided for everybody; those behind stand alone.
-    common: Common,
+    /// What is known of each literal before anything is: the common ones fail until they hold.
+    unasked: Box<[Truth]>,
+    /// The groups that are decided whoever asks; those behind stand alone.
+    common_groups: usize,
 }
 
 /// Where a condition is decided.
@@ -41,31 +45,6 @@ struct Home {
     slot: SlotId,
     /// What it compares with, if that is little: whoever asks for it alone looks no further.
     few: Few,
-}
-
-/// The first so many.
-#[derive(Clone, Copy, Debug, Default)]
-struct Common {
-    conditions: usize,
-    groups: usize,
-}
-
-/// What is known of each condition in one request. Kept by the caller between requests.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Decided {
-    truths: Vec<Truth>,
-    /// The value of `lowered_slot` in lower case.
-    lowered: String,
-    lowered_slot: Option<SlotId>,
-}
-
-// In this order: what is known of several at once is the least that is known of any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) enum Truth {
-    Fails = 0,
-    /// Nobody asked yet.
-    Open = 1,
-    Holds = 2,
 }
 
 #[derive(Debug)]
@@ -95,6 +74,7 @@ impl Conditions {
 
         let mut conditions = Self { homes: Vec::with_capacity(order.len()), ..Self::default() };
         let mut numbers = vec![0; definitions.len()];
+        let mut common = 0;
         for chunk in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let Some(&(family, slot, _)) = chunk.first() else { continue };
             let members: Vec<&Arc<Definition>> =
@@ -111,10 +91,15 @@ impl Conditions {
             } else {
                 conditions.push_group(slot, &members, values);
                 // Families come in their order: those that stand alone are the last.
-                conditions.common =
-                    Common { conditions: conditions.homes.len(), groups: conditions.groups.len() };
+                (common, conditions.common_groups) =
+                    (conditions.homes.len(), conditions.groups.len());
             }
         }
+        let common = (0..common).flat_map(|_| [Truth::FAILS, Truth::HOLDS]);
+        let mut unasked: Vec<Truth> = common.collect();
+        unasked.resize(2 * conditions.len(), Truth::OPEN);
+        unasked.extend([Truth::HOLDS, Truth::OPEN]);
+        conditions.unasked = unasked.into();
         (conditions, numbers)
     }
 
@@ -160,6 +145,7 @@ impl Conditions {
         let groups: usize = self.groups.iter().map(|group| group.form.bytes()).sum();
         size_of::<Home>() * self.homes.capacity()
             + size_of::<Group>() * self.groups.capacity()
+            + self.unasked.len()
             + groups
     }
 
@@ -168,14 +154,20 @@ impl Conditions {
         (self.len() as u32) << 1
     }
 
+    /// The literal that nothing is known of before somebody asks.
+    pub(super) fn unknown(&self) -> u32 {
+        self.always() + 1
+    }
+
+    /// The first literal that is no condition's, nor everybody's.
+    pub(super) fn next_literal(&self) -> u32 {
+        self.always() + 2
+    }
+
     /// Forgets the last request in `decided`, and decides every group for `context`.
     pub(in crate::engine) fn decide(&self, context: &Context, decided: &mut Decided) {
-        decided.lowered_slot = None;
-        decided.truths.clear();
-        decided.truths.resize(self.common.conditions, Truth::Fails);
-        decided.truths.resize(self.len(), Truth::Open);
-        decided.truths.push(Truth::Holds);
-        for group in self.groups.iter().take(self.common.groups) {
+        decided.start(&self.unasked);
+        for group in self.groups.iter().take(self.common_groups) {
             group.decide(context, decided);
         }
     }
@@ -188,20 +180,20 @@ impl Conditions {
         context: &Context,
         decided: &mut Decided,
     ) -> bool {
-        match decided.truth(condition) {
-            Truth::Open => self.decide_alone(condition, context, decided),
-            truth => truth == Truth::Holds,
+        match decided.truth(condition << 1) {
+            Truth::OPEN => self.decide_alone(condition, context, decided),
+            truth => truth == Truth::HOLDS,
         }
     }
 
     #[cold]
     fn decide_alone(&self, condition: u32, context: &Context, decided: &mut Decided) -> bool {
-        decided.set(condition, Truth::Fails);
+        decided.set(condition, false);
         let home = self.homes.get(condition as usize);
         if let Some(group) = home.and_then(|home| self.groups.get(home.group as usize)) {
             group.decide(context, decided);
         }
-        decided.truth(condition) == Truth::Holds
+        decided.truth(condition << 1) == Truth::HOLDS
     }
 }
 
@@ -218,7 +210,7 @@ impl Group {
             Form::In(sets) => {
                 if let Some(text) = context.bytes(self.slot) {
                     for member in sets.holding(text) {
-                        decided.set(self.first + member, Truth::Holds);
+                        decided.set(self.first + member, true);
                     }
                 }
             }
@@ -257,7 +249,7 @@ impl Group {
                 if let Some(address) = network::parse_address(text) {
                     for (member, networks) in (0..).zip(networks) {
                         if networks.contains(address) {
-                            decided.set(self.first + member, Truth::Holds);
+                            decided.set(self.first + member, true);
                         }
                     }
                 }
@@ -269,12 +261,12 @@ impl Group {
                     needles.found_in(text)
                 };
                 if found {
-                    decided.set(self.first, Truth::Holds);
+                    decided.set(self.first, true);
                 }
             }
             Form::Pattern { regex, .. } => {
                 if regex.is_match(text) {
-                    decided.set(self.first, Truth::Holds);
+                    decided.set(self.first, true);
                 }
             }
             // Decided by the caller: it compares bytes, or knows what a missing `currentTime` means.
@@ -288,74 +280,14 @@ impl Group {
         decided: &mut Decided,
         against: impl Fn(&T) -> Ordering,
     ) {
-        for (member, (comparison, threshold)) in (0..).zip(thresholds) {
-            if comparison.admits(against(threshold)) {
-                decided.set(self.first + member, Truth::Holds);
-            }
+        // Whether a threshold admits a value cannot be guessed, so nothing here depends on a guess.
+        for ((comparison, threshold), truths) in thresholds.iter().zip(decided.from(self.first)) {
+            *truths = Truth::both(comparison.admits(against(threshold)));
         }
-    }
-}
-
-// === impl Truth ===
-
-impl Truth {
-    /// Whether a condition is as the lowest bit of `literal` wants it, once it is decided.
-    #[inline(always)]
-    pub(in crate::engine) fn agrees(self, literal: u32) -> bool {
-        self as u32 != (literal & 1) << 1
-    }
-
-    /// What is known of `literal`, whose condition this is known of.
-    #[inline(always)]
-    pub(super) fn seen_by(self, literal: u32) -> Self {
-        match (self, literal & 1) {
-            (Self::Fails, 1) => Self::Holds,
-            (Self::Holds, 1) => Self::Fails,
-            (truth, _) => truth,
-        }
-    }
-}
-
-// === impl Decided ===
-
-impl Decided {
-    /// What is known of a condition.
-    #[inline(always)]
-    pub(in crate::engine) fn truth(&self, condition: u32) -> Truth {
-        self.truths.get(condition as usize).copied().unwrap_or(Truth::Fails)
-    }
-
-    /// Says what is known of the one behind the last.
-    #[inline]
-    pub(super) fn append(&mut self, is: Truth) {
-        self.truths.push(is);
-    }
-
-    #[inline]
-    fn set(&mut self, condition: u32, is: Truth) {
-        if let Some(truth) = self.truths.get_mut(condition as usize) {
-            *truth = is;
-        }
-    }
-
-    /// Room for a text; what it held is forgotten.
-    pub(in crate::engine) fn text(&mut self) -> &mut String {
-        self.lowered_slot = None;
-        &mut self.lowered
-    }
-
-    /// `text`, the value of `slot`, in lower case; folded once while one slot is asked for.
-    fn lowered(&mut self, slot: SlotId, text: &str) -> &str {
-        if self.lowered_slot != Some(slot) {
-            self.lowered.clear();
-            fold::lower_into(text, &mut self.lowered);
-            self.lowered_slot = Some(slot);
-        }
-        &self.lowered
     }
 }
 
 /// Neither side is NaN: what is none of the numbers was turned away before.
 fn of_numbers(number: f64, threshold: f64) -> Ordering {
-    number.partial_cmp(&threshold).unwrap_or(Ordering::Equal)
+    (number > threshold).cmp(&(number < threshold))
 }

@@ -2,61 +2,68 @@
 
 use ahash::AHashMap;
 
-use super::{
-    condition::{Decided, Truth},
-    values::part,
-};
+use super::condition::Decided;
 
-/// The conjunctions of a plan, numbered behind its conditions so that a literal may stand for either.
+/// The conjunctions of a plan, each of two literals, and a literal itself: of three and more one is
+/// made of another.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Conjunctions {
-    /// The number of the first.
+    /// The literal that the first one is.
     first: u32,
-    literals: Vec<u32>,
-    /// Where each begins in `literals`, and where the last one ends.
-    bounds: Vec<u32>,
+    // INVARIANT: none is made of one that stands behind it.
+    pairs: Vec<[u32; 2]>,
 }
 
 /// Numbers conjunctions, equal ones once: many flags ask for the same few things together.
 #[derive(Debug)]
 pub(super) struct ConjunctionsBuilder {
     built: Conjunctions,
-    /// The number of each, by its literals in ascending order.
-    known: AHashMap<Box<[u32]>, u32>,
+    known: AHashMap<[u32; 2], u32>,
+    /// The literal that always holds.
+    always: u32,
 }
 
 // === impl ConjunctionsBuilder ===
 
 impl ConjunctionsBuilder {
-    /// None yet; the first will have the number `first`.
-    pub(super) fn behind(first: u32) -> Self {
-        let built = Conjunctions { first, literals: Vec::new(), bounds: vec![0] };
-        Self { built, known: AHashMap::new() }
+    /// None yet; the first will be the literal `first`, and those behind it the ones behind that.
+    pub(super) fn behind(first: u32, always: u32) -> Self {
+        let built = Conjunctions { first, pairs: Vec::new() };
+        Self { built, known: AHashMap::new(), always }
     }
 
-    /// The literal that holds where all of `literals` do.
-    pub(super) fn literal_of(&mut self, literals: &[u32]) -> u32 {
+    /// Two literals that hold together where all of `literals` do.
+    pub(super) fn two_of(&mut self, literals: &[u32]) -> [u32; 2] {
         // In whatever order they are asked for, and however often.
         let mut literals = literals.to_vec();
         literals.sort_unstable();
         literals.dedup();
-        if let [literal] = *literals {
-            return literal;
+        // By halves, so that the way to each of a thousand is ten steps.
+        while literals.len() > 2 {
+            let halved = literals.chunks(2).map(|two| match *two {
+                [one, other] => self.literal_of([one, other]),
+                _ => two.first().copied().unwrap_or(self.always),
+            });
+            literals = halved.collect();
         }
+        match *literals {
+            [one, other] => [one, other],
+            [one] => [one, self.always],
+            _ => [self.always; 2],
+        }
+    }
+
+    fn literal_of(&mut self, pair: [u32; 2]) -> u32 {
         let built = &mut self.built;
-        let number = self.known.entry(literals.into()).or_insert_with_key(|literals| {
-            let number = built.first + built.len();
-            built.literals.extend_from_slice(literals);
-            built.bounds.push(built.literals.len() as u32);
-            number
-        });
-        *number << 1
+        *self.known.entry(pair).or_insert_with(|| {
+            built.pairs.push(pair);
+            built.first + built.pairs.len() as u32 - 1
+        })
     }
 
     pub(super) fn build(self) -> Conjunctions {
         let mut built = self.built;
-        built.literals.shrink_to_fit();
-        built.bounds.shrink_to_fit();
+        built.pairs.shrink_to_fit();
         built
     }
 }
@@ -64,78 +71,88 @@ impl ConjunctionsBuilder {
 // === impl Conjunctions ===
 
 impl Conjunctions {
-    fn len(&self) -> u32 {
-        (self.bounds.len() as u32).saturating_sub(1)
+    /// The two that a literal stands for, if it is a conjunction.
+    pub(in crate::engine) fn pair(&self, literal: u32) -> Option<[u32; 2]> {
+        self.pairs.get(literal.checked_sub(self.first)? as usize).copied()
     }
 
-    /// What a literal stands for: those of its conjunction, or itself.
-    pub(in crate::engine) fn literals_of<'l>(&'l self, literal: &'l u32) -> &'l [u32] {
-        match (literal >> 1).checked_sub(self.first) {
-            Some(at) if at < self.len() => part(&self.literals, &self.bounds, at),
-            // A condition's; a number that is nobody's is a condition that fails.
-            _ => std::slice::from_ref(literal),
-        }
-    }
-
-    /// Says of each what is known of its literals: it fails with any of them, holds with all of them,
-    /// and is open otherwise.
+    /// Appends what is known of each to what is known of the literals before them.
     pub(in crate::engine) fn decide(&self, decided: &mut Decided) {
-        for at in 0..self.len() {
-            let literals = part(&self.literals, &self.bounds, at).iter();
-            let known = literals.map(|literal| decided.truth(literal >> 1).seen_by(*literal));
-            decided.append(known.fold(Truth::Holds, Truth::min));
-        }
+        decided.append_pairs(&self.pairs);
     }
 
     pub(super) fn bytes(&self) -> usize {
-        4 * (self.literals.capacity() + self.bounds.capacity())
+        size_of::<[u32; 2]>() * self.pairs.capacity()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::plan::Truth;
+
+    const ALWAYS: u32 = 9;
+
+    fn builder() -> ConjunctionsBuilder {
+        ConjunctionsBuilder::behind(10, ALWAYS)
+    }
+
+    /// The literals that one stands for in the end.
+    fn spelled(conjunctions: &Conjunctions, literal: u32) -> Vec<u32> {
+        match conjunctions.pair(literal) {
+            Some(pair) => pair.iter().flat_map(|one| spelled(conjunctions, *one)).collect(),
+            None => vec![literal],
+        }
+    }
+
+    #[test]
+    fn however_many_literals_come_down_to_two() {
+        for count in 0..40 {
+            let literals: Vec<u32> = (100..100 + count).rev().collect();
+            let mut builder = builder();
+            let two = builder.two_of(&literals);
+            let built = builder.build();
+            let mut all: Vec<u32> =
+                two.iter().flat_map(|literal| spelled(&built, *literal)).collect();
+            all.retain(|literal| *literal != ALWAYS);
+            all.sort_unstable();
+            assert_eq!(all, (100..100 + count).collect::<Vec<u32>>());
+            for (at, pair) in built.pairs.iter().enumerate() {
+                let own = 10 + at as u32;
+                assert!(pair.iter().all(|literal| *literal < own || *literal >= 100), "{pair:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_conjunction_fails_with_any_holds_with_all_and_is_open_otherwise() {
-        const TRUTHS: [Truth; 3] = [Truth::Fails, Truth::Holds, Truth::Open];
-        let mut conjunctions = ConjunctionsBuilder::behind(3);
-        let both = conjunctions.literal_of(&[0, 2]);
-        let but_the_second = conjunctions.literal_of(&[3, 0]);
-        let conjunctions = conjunctions.build();
-        assert_eq!((both, but_the_second), (3 << 1, 4 << 1));
-        assert_eq!(conjunctions.literals_of(&both), [0, 2]);
-        assert_eq!(conjunctions.literals_of(&but_the_second), [0, 3]);
-        assert_eq!(conjunctions.literals_of(&5), [5]);
-        assert_eq!(conjunctions.literals_of(&(5 << 1)), [5 << 1], "nobody's");
-        let seen = |truth: Truth| match truth {
-            Truth::Fails => Truth::Holds,
-            Truth::Holds => Truth::Fails,
-            Truth::Open => Truth::Open,
-        };
+        const TRUTHS: [Truth; 3] = [Truth::FAILS, Truth::HOLDS, Truth::OPEN];
+        let mut builder = ConjunctionsBuilder::behind(3, 2);
+        let [three, _] = builder.two_of(&[0, 1, 2]);
+        let conjunctions = builder.build();
+        assert_eq!((three, conjunctions.pair(three)), (3, Some([0, 1])), "and the third one");
         let expected = |one: Truth, other: Truth| match (one, other) {
-            (Truth::Fails, _) | (_, Truth::Fails) => Truth::Fails,
-            (Truth::Holds, Truth::Holds) => Truth::Holds,
-            _ => Truth::Open,
+            (Truth::FAILS, _) | (_, Truth::FAILS) => Truth::FAILS,
+            (Truth::HOLDS, Truth::HOLDS) => Truth::HOLDS,
+            _ => Truth::OPEN,
         };
         for one in TRUTHS {
             for other in TRUTHS {
                 let mut decided = Decided::default();
-                [one, other, Truth::Holds].into_iter().for_each(|truth| decided.append(truth));
+                [one, other, Truth::HOLDS].into_iter().for_each(|truth| decided.append(truth));
                 conjunctions.decide(&mut decided);
-                assert_eq!(decided.truth(3), expected(one, other), "{one:?} {other:?}");
-                assert_eq!(decided.truth(4), expected(one, seen(other)), "{one:?} not {other:?}");
+                assert_eq!(decided.truth(three), expected(one, other), "{one:?} {other:?}");
             }
         }
     }
 
     #[test]
     fn equal_conjunctions_are_one() {
-        let mut conjunctions = ConjunctionsBuilder::behind(3);
-        let both = conjunctions.literal_of(&[0, 2]);
-        assert_ne!(conjunctions.literal_of(&[0, 3]), both);
-        assert_eq!(conjunctions.literal_of(&[2, 0, 2]), both, "in any order, however often");
-        assert_eq!(conjunctions.literal_of(&[4, 4]), 4, "one literal stands for itself");
-        assert_eq!(conjunctions.build().len(), 2);
+        let mut builder = builder();
+        let two = builder.two_of(&[0, 2, 4]);
+        assert_eq!(builder.two_of(&[4, 2, 0, 2]), two, "in any order, however often");
+        assert_ne!(builder.two_of(&[0, 3, 4]), two);
+        assert_eq!(builder.two_of(&[4, 4]), [4, ALWAYS], "one literal stands for itself");
+        assert_eq!(builder.build().pairs.len(), 2);
     }
 }

@@ -42,13 +42,16 @@ pub(super) enum Predicate {
     Pattern(Arc<Pattern>),
 }
 
+/// Which orders of a value and a threshold are admitted.
+// Each order has a bit: less the lowest, then equal, then greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(super) enum Comparison {
-    Equal,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
+    Equal = 0b010,
+    Greater = 0b100,
+    GreaterOrEqual = 0b110,
+    Less = 0b001,
+    LessOrEqual = 0b011,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,13 +170,7 @@ impl Predicate {
 impl Comparison {
     #[inline]
     pub(super) fn admits(self, order: Ordering) -> bool {
-        match self {
-            Self::Equal => order.is_eq(),
-            Self::Greater => order.is_gt(),
-            Self::GreaterOrEqual => order.is_ge(),
-            Self::Less => order.is_lt(),
-            Self::LessOrEqual => order.is_le(),
-        }
+        self as u8 >> (order as i8 + 1) & 1 == 1
     }
 }
 

@@ -10,9 +10,9 @@ use super::{
     SlotId, Slots, Strategy, Test, Wanted,
     basis::Basis,
     condition::Conditions,
-    conjunction::Conjunctions,
     definition::Definition,
     fragment::Fragments,
+    listing::Listing,
     lower::{self, Lowered},
     names::{NameCache, slots},
     rollout::{Prefix, Rollouts},
@@ -83,9 +83,7 @@ impl<'a> Linker<'a> {
             choices: Vec::new(),
             fragments: Fragments::default(),
             first_off: 0,
-            steps: Vec::new(),
-            parts: Vec::new(),
-            conjunctions: Conjunctions::default(),
+            listing: Listing::default(),
             parents: Vec::new(),
             basis: Basis::default(),
             host: Host::default(),
@@ -104,7 +102,7 @@ impl<'a> Linker<'a> {
         between();
         self.write_fragments();
         between();
-        self.plan.write_steps(self.visible);
+        self.plan.write_listing(self.visible);
         between();
         self.plan.shrink();
         self.plan
@@ -330,8 +328,6 @@ impl Plan {
         self.overrides.shrink_to_fit();
         self.dependencies.shrink_to_fit();
         self.choices.shrink_to_fit();
-        self.steps.shrink_to_fit();
-        self.parts.shrink_to_fit();
     }
 }
 

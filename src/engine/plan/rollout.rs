@@ -2,7 +2,7 @@
 
 mod lanes;
 
-pub(in crate::engine) use lanes::{Blocks, Bucket, Rollouts};
+pub(in crate::engine) use lanes::{Bucket, Rollouts, Words};
 
 /// Seed of the hash that decides rollouts.
 pub(in crate::engine) const ROLLOUT_SEED: u32 = 0;
@@ -66,11 +66,6 @@ impl Prefix {
     /// The hash of `<group>:` as far as it goes; `seed` is [`ROLLOUT_SEED`] or [`VARIANT_SEED`].
     pub(in crate::engine) fn new(group: &str, seed: u32) -> Self {
         Self { state: seed, residue: 0, len: 0 }.extend(group.as_bytes()).extend(b":")
-    }
-
-    /// How many bytes stand behind its whole blocks, at most three.
-    fn alignment(&self) -> u32 {
-        self.len & 3
     }
 
     fn extend(self, bytes: &[u8]) -> Self {

@@ -1,18 +1,20 @@
 //! The buckets of all rollouts of a plan, in one pass.
 //!
-//! Rollouts that stick to the same field hash the same identifier, and behind prefixes that end at
-//! the same place of a block it is cut into the same blocks. What these contribute is worked out once;
-//! the rest is done for eight rollouts in step, by the widest vectors that the processor has.
+//! Rollouts that stick to the same field hash the same identifier, each behind a prefix of its own.
+//! That is done for eight in step, by the widest vectors that the processor has: what the prefix
+//! left of its last block moves the identifier's words by as many bytes, in each lane by its own.
 
 use fearless_simd::{Level, dispatch, prelude::*, u32x8};
 
-use super::{FINISH, Prefix, SCRAMBLE, TURN, scramble};
+use super::{FINISH, Prefix, SCRAMBLE, TURN};
 use crate::engine::{
     context::Context,
-    plan::{Key, Share},
+    plan::{Key, Share, SlotId},
 };
 
 const LANES: usize = 8;
+/// What MurmurHash3 takes at once, in bytes.
+const BLOCK: u32 = 4;
 /// How many buckets a rollout has.
 const HUNDRED: u32 = 100;
 
@@ -21,13 +23,13 @@ const HUNDRED: u32 = 100;
 // In one byte, as a request has one for every rollout.
 pub(in crate::engine) struct Bucket(u8);
 
-/// The rollouts of a plan, numbered so that those of one field and one cut are neighbours.
+/// The rollouts of a plan, numbered so that those of one field are neighbours.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Rollouts {
     lanes: Vec<Lanes>,
 }
 
-/// Eight rollouts that stick to one field and cut it alike. Places without a rollout repeat one.
+/// Eight rollouts that stick to one field. Places without a rollout repeat one.
 #[derive(Debug)]
 struct Lanes {
     key: Key,
@@ -36,15 +38,12 @@ struct Lanes {
     lens: [u32; LANES],
 }
 
-/// An identifier, cut for prefixes that leave the same number of bytes in their last block.
+/// An identifier as it is hashed. Kept by the caller between requests.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Blocks {
-    /// What it adds to the block that the prefix began.
-    head: u32,
-    /// Whether it fills that block.
-    is_filled: bool,
-    /// What the whole blocks behind it contribute, and what is left behind those.
+pub(in crate::engine) struct Words {
+    /// Its whole words.
     whole: Vec<u32>,
+    /// The bytes behind them, at most three, the first one lowest.
     rest: u32,
     len: u32,
 }
@@ -100,24 +99,21 @@ impl Bucket {
 impl Rollouts {
     /// Numbers `rollouts`. Also returns the number that each of them got, in the order they came.
     pub(in crate::engine::plan) fn build(rollouts: &[(Key, Prefix)]) -> (Self, Vec<u32>) {
-        let mut order: Vec<(Key, u32, usize)> = rollouts
-            .iter()
-            .enumerate()
-            .map(|(at, (key, prefix))| (*key, prefix.alignment(), at))
-            .collect();
+        let mut order: Vec<(Key, usize)> =
+            rollouts.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
         order.sort_unstable();
 
         let mut numbers = vec![0; rollouts.len()];
         let mut lanes = Vec::new();
-        for alike in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        for alike in order.chunk_by(|(a, _), (b, _)| a == b) {
             for eight in alike.chunks(LANES) {
                 let number = (lanes.len() * LANES) as u32;
-                for (number, &(_, _, at)) in (number..).zip(eight) {
+                for (number, &(_, at)) in (number..).zip(eight) {
                     if let Some(slot) = numbers.get_mut(at) {
                         *slot = number;
                     }
                 }
-                let members = eight.iter().filter_map(|&(_, _, at)| rollouts.get(at));
+                let members = eight.iter().filter_map(|&(_, at)| rollouts.get(at));
                 lanes.extend(Lanes::of(members.copied()));
             }
         }
@@ -143,18 +139,30 @@ impl Rollouts {
         }
     }
 
-    /// The buckets of `context` in all rollouts, by their numbers. `blocks` is room to work in.
+    /// The buckets of `context` in all rollouts, by their numbers. `words` is room to work in.
+    /// Returns whether any of them is left to chance.
     pub(in crate::engine) fn decide(
         &self,
         context: &Context,
-        blocks: &mut Blocks,
+        words: &mut Words,
         buckets: &mut Vec<Bucket>,
-    ) {
-        // The one behind the last rollout is everybody's.
-        buckets.clear();
-        buckets.resize(self.lanes.len() * LANES + 1, Bucket::FIRST);
+    ) -> bool {
+        // The one behind the last rollout is everybody's. The others are overwritten.
+        if buckets.len() != self.lanes.len() * LANES + 1 {
+            buckets.clear();
+            buckets.resize(self.lanes.len() * LANES + 1, Bucket::FIRST);
+        }
+        if let Some(last) = buckets.last_mut() {
+            *last = Bucket::FIRST;
+        }
         let (places, _) = buckets.as_chunks_mut();
-        dispatch!(Level::new(), simd => self.decide_in_step(simd, context, blocks, places));
+        dispatch!(Level::new(), simd => self.decide_in_step(simd, context, words, places))
+    }
+
+    /// The share of everybody whose `slot` is not empty, as far as any rollout sticks to it.
+    pub(in crate::engine::plan) fn everybody_with(&self, slot: SlotId) -> Option<Share> {
+        let at = self.lanes.iter().position(|lanes| lanes.key == Key::Slot(slot))?;
+        Some(Share { rollout: (at * LANES) as u32, percent: HUNDRED as u8 })
     }
 
     // In line with all that it does in step: only there may the compiler use the vectors.
@@ -163,22 +171,25 @@ impl Rollouts {
         &self,
         simd: S,
         context: &Context,
-        blocks: &mut Blocks,
+        words: &mut Words,
         places: &mut [[Bucket; LANES]],
-    ) {
-        let mut cut_for = None;
+    ) -> bool {
+        let mut by_chance = false;
+        let mut taken_for = None;
         for (lanes, places) in self.lanes.iter().zip(places) {
-            let Some(identifier) = lanes.key.identifier(context) else {
-                *places = [Bucket::unidentified(lanes.key); LANES];
-                continue;
-            };
-            let cut = (lanes.key, lanes.alignment());
-            if cut_for != Some(cut) {
-                blocks.cut(identifier, lanes.alignment());
-                cut_for = Some(cut);
+            if taken_for != Some(lanes.key) {
+                let Some(identifier) = lanes.key.identifier(context) else {
+                    let bucket = Bucket::unidentified(lanes.key);
+                    by_chance |= bucket.is_by_chance();
+                    *places = [bucket; LANES];
+                    continue;
+                };
+                words.take(identifier);
+                taken_for = Some(lanes.key);
             }
-            *places = bytes(simd, remainder(lanes.hash(simd, blocks)) + 1).map(Bucket);
+            *places = bytes(simd, remainder(lanes.hash(simd, words)) + 1).map(Bucket);
         }
+        by_chance
     }
 
     /// The share that everybody is of, where buckets were decided for many flags.
@@ -215,23 +226,28 @@ impl Lanes {
         Some(lanes)
     }
 
-    fn alignment(&self) -> u32 {
-        self.lens[0] & 3
-    }
-
     // As `Prefix::hash` of each.
     #[inline(always)]
-    fn hash<S: Simd>(&self, simd: S, blocks: &Blocks) -> u32x8<S> {
-        let heads = u32x8::load_array_ref(simd, &self.residues) | blocks.head;
-        let heads = rotate(heads * SCRAMBLE.0, 15) * SCRAMBLE.1;
-        let mut hashes = u32x8::load_array_ref(simd, &self.states) ^ heads;
-        if blocks.is_filled {
-            hashes = turn(hashes);
+    fn hash<S: Simd>(&self, simd: S, words: &Words) -> u32x8<S> {
+        let lens = u32x8::load_array_ref(simd, &self.lens);
+        // How many bytes of the prefix stand in the identifier's first block, and in bits.
+        let shared = lens & 3;
+        let shifts = shared << 3;
+        // What a word gives to the block where it begins, and what to the next one. The latter moves
+        // by 32 less the shift, of which all 32 at once would be too many.
+        let begun = |word: u32| u32x8::splat(simd, word) << shifts;
+        let ended = |word: u32| u32x8::splat(simd, word >> 1) >> (shifts ^ 31);
+        let mut pending = u32x8::load_array_ref(simd, &self.residues);
+        let mut hashes = u32x8::load_array_ref(simd, &self.states);
+        for word in &words.whole {
+            hashes = turn(hashes ^ scrambled(pending | begun(*word)));
+            pending = ended(*word);
         }
-        for block in &blocks.whole {
-            hashes = turn(hashes ^ *block);
-        }
-        hashes = hashes ^ blocks.rest ^ (u32x8::load_array_ref(simd, &self.lens) + blocks.len);
+        hashes = hashes ^ scrambled(pending | begun(words.rest));
+        // The rest fills another block behind some of the prefixes, and is behind that one too.
+        let is_filled = (shared + words.len % BLOCK).simd_ge(BLOCK);
+        let filled = turn(hashes) ^ scrambled(ended(words.rest));
+        hashes = is_filled.select(filled, hashes) ^ (lens + words.len);
         hashes = (hashes ^ hashes >> 16) * FINISH.0;
         hashes = (hashes ^ hashes >> 13) * FINISH.1;
         hashes ^ hashes >> 16
@@ -241,6 +257,12 @@ impl Lanes {
 #[inline(always)]
 fn rotate<S: Simd>(words: u32x8<S>, by: u32) -> u32x8<S> {
     words << by | words >> (u32::BITS - by)
+}
+
+/// What blocks contribute.
+#[inline(always)]
+fn scrambled<S: Simd>(blocks: u32x8<S>) -> u32x8<S> {
+    rotate(blocks * SCRAMBLE.0, 15) * SCRAMBLE.1
 }
 
 /// What follows on each whole block.
@@ -268,27 +290,17 @@ fn remainder<S: Simd>(words: u32x8<S>) -> u32x8<S> {
     words - ((words * 5243) >> 19) * HUNDRED
 }
 
-// === impl Blocks ===
+// === impl Words ===
 
-impl Blocks {
-    /// Cuts `identifier` for prefixes with `alignment` bytes in their last block, at most three.
-    fn cut(&mut self, identifier: &[u8], alignment: u32) {
+impl Words {
+    fn take(&mut self, identifier: &[u8]) {
+        let (whole, rest) = identifier.as_chunks();
+        self.whole.clear();
+        self.whole.extend(whole.iter().map(|word| u32::from_le_bytes(*word)));
+        self.rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
         // The hash counts modulo 2³².
         self.len = identifier.len() as u32;
-        self.whole.clear();
-        let head = identifier.split_at_checked(4 - alignment as usize);
-        self.is_filled = head.is_some();
-        let (head, behind) = head.unwrap_or((identifier, &[]));
-        self.head = word(head) << (8 * alignment);
-        let (whole, rest) = behind.as_chunks();
-        self.whole.extend(whole.iter().map(|block| scramble(u32::from_le_bytes(*block))));
-        self.rest = scramble(word(rest));
     }
-}
-
-/// At most four bytes, the first one lowest.
-fn word(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
 
 #[cfg(test)]
@@ -296,10 +308,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::plan::{SlotId, rollout::ROLLOUT_SEED};
+    use crate::engine::plan::rollout::ROLLOUT_SEED;
 
-    fn hashes(lanes: &Lanes, blocks: &Blocks) -> [u32; LANES] {
-        dispatch!(Level::new(), simd => *lanes.hash(simd, blocks).as_array())
+    fn hashes(lanes: &Lanes, words: &Words) -> [u32; LANES] {
+        dispatch!(Level::new(), simd => *lanes.hash(simd, words).as_array())
     }
 
     fn lowest(words: [u32; LANES]) -> [u8; LANES] {
@@ -324,15 +336,15 @@ mod tests {
                 .map(|group| (Key::Default, Prefix::new(group, ROLLOUT_SEED)))
                 .collect();
             let (built, numbers) = Rollouts::build(&rollouts);
-            let mut blocks = Blocks::default();
+            let mut words = Words::default();
             for ((key, prefix), number) in rollouts.iter().zip(numbers) {
                 prop_assert_eq!(built.get(number), Some((*key, *prefix)));
                 let lanes = &built.lanes[number as usize / LANES];
-                blocks.cut(&id, lanes.alignment());
+                words.take(&id);
                 let lane = number as usize % LANES;
                 let hash = prefix.hash(&id);
-                prop_assert_eq!(hashes(lanes, &blocks)[lane], hash);
-                prop_assert_eq!(lowest(hashes(lanes, &blocks))[lane], hash as u8);
+                prop_assert_eq!(hashes(lanes, &words)[lane], hash);
+                prop_assert_eq!(lowest(hashes(lanes, &words))[lane], hash as u8);
             }
         }
     }
@@ -350,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn rollouts_of_other_fields_or_cuts_share_no_lanes() {
+    fn rollouts_of_other_fields_share_no_lanes() {
         let keys = [Key::Default, Key::Slot(SlotId(3)), Key::Slot(SlotId(7))];
         let rollouts: Vec<(Key, Prefix)> = (0..60)
             .map(|at| (keys[at % 3], Prefix::new(&"g".repeat(at % 7), ROLLOUT_SEED)))
@@ -361,9 +373,10 @@ mod tests {
         for (rollout, number) in rollouts.iter().zip(&numbers) {
             assert_eq!(built.get(*number), Some(*rollout));
         }
-        for lanes in &built.lanes {
-            assert!(lanes.lens.iter().all(|len| len & 3 == lanes.alignment()));
+        for ((key, _), number) in rollouts.iter().zip(&numbers) {
+            assert_eq!(built.lanes[*number as usize / LANES].key, *key);
         }
+        assert_eq!(built.lanes.len(), 3 * 20_usize.div_ceil(LANES));
     }
 
     #[test]
