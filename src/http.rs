@@ -1,14 +1,15 @@
 //! The read path: from a request's bytes to an answer's, on the worker that read them.
 //!
-//! One handler looks the route up itself (`route`); there is no router and no middleware. A
-//! request never waits for anything but its own body and, when its token is unknown, upstream's
-//! verdict on it.
+//! One service (`clerk`) answers every request and looks the route up itself (`route`); there is no
+//! router and no middleware. A request never waits for anything but its own body and, when its token
+//! is unknown, upstream's verdict on it.
 
 mod address;
 mod answer;
 mod auth;
 mod backstage;
 mod body;
+mod clerk;
 mod compress;
 mod conditional;
 mod connections;
@@ -42,24 +43,10 @@ use std::{
     },
 };
 
-use actix_web::{
-    App, Error, HttpRequest, HttpResponse, HttpServer,
-    dev::{Payload, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
-    http::{ConnectionType, Method},
-    web::Bytes,
-};
+use actix_web::{HttpServer, dev::Server};
 
-pub use self::auth::Admit;
-use self::{
-    body::BodyFault,
-    connections::Connections,
-    counters::{Board, Class, Refusal},
-    docs::Doc,
-    error::Problem,
-    listen::Doors,
-    route::{Miss, Route, Surface},
-    worker::Worker,
-};
+pub use self::{auth::Admit, clerk::Clerks};
+use self::{connections::Connections, counters::Board, listen::Doors, worker::Worker};
 use crate::{
     config::{Config, Exposure},
     snapshot::Subscriber,
@@ -82,31 +69,6 @@ pub struct Serving {
     pub address: SocketAddr,
     doors: Doors,
     board: Board,
-}
-
-/// What actix-web makes workers of.
-pub trait Application:
-    ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse,
-        Error = Error,
-        InitError = (),
-    >
-{
-}
-
-// === impl Application ===
-
-impl<T> Application for T where
-    T: ServiceFactory<
-            ServiceRequest,
-            Config = (),
-            Response = ServiceResponse,
-            Error = Error,
-            InitError = (),
-        >
-{
 }
 
 // === impl Closing ===
@@ -188,8 +150,7 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
         if let Some(worker) = &worker {
             actix_rt::spawn(worker::renew(Rc::downgrade(worker)));
         }
-        let closing = ties.closing.clone();
-        application(worker, closing, metrics_at)
+        Clerks::new(worker, ties.closing.clone(), metrics_at)
     })
     .workers(server.workers)
     .keep_alive(server.keep_alive)
@@ -222,40 +183,10 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
 /// # Errors
 ///
 /// When a setting cannot be sent in a header.
-pub fn in_memory(
-    config: &Config,
-    subscriber: &Subscriber,
-    ties: &Ties,
-) -> io::Result<App<impl Application + use<>>> {
+pub fn in_memory(config: &Config, subscriber: &Subscriber, ties: &Ties) -> io::Result<Clerks> {
     let surfaces = Arc::new(config.surfaces.clone());
     let worker = Worker::new(surfaces, subscriber, ties, Board::default().seat())?;
-    Ok(application(Some(worker), ties.closing.clone(), None))
-}
-
-/// One worker's.
-fn application(
-    worker: Option<Rc<Worker>>,
-    closing: Closing,
-    metrics_at: Option<SocketAddr>,
-) -> App<impl Application> {
-    App::new().default_service(fn_service(move |request: ServiceRequest| {
-        let (worker, closing) = (worker.clone(), closing.clone());
-        async move {
-            let (request, payload) = request.into_parts();
-            let mut response = match &worker {
-                Some(worker) if is_at(&request, metrics_at) => {
-                    handle_metrics(worker, &request, payload)
-                }
-                Some(worker) => handle(worker, &request, payload).await,
-                None => error::no_worker(),
-            };
-            response = response.map_body(|_, body| slices::of(body));
-            if closing.is_announced() {
-                response.head_mut().set_connection_type(ConnectionType::Close);
-            }
-            Ok::<_, Error>(ServiceResponse::new(request, response))
-        }
-    }))
+    Ok(Clerks::new(Some(worker), ties.closing.clone(), None))
 }
 
 fn listen_for_metrics(
@@ -267,98 +198,4 @@ fn listen_for_metrics(
         io::Error::new(err.kind(), format!("the port for Prometheus, {port}: {err}"))
     });
     listening.map(Some)
-}
-
-/// Whether the request came to the address `listener`.
-fn is_at(request: &HttpRequest, listener: Option<SocketAddr>) -> bool {
-    listener.is_some_and(|address| request.app_config().local_addr() == address)
-}
-
-/// Answers one request on the port that has nothing but metrics. Its body, if any, stays unread.
-fn handle_metrics(worker: &Worker, request: &HttpRequest, payload: Payload) -> HttpResponse {
-    let found = Route::find_metrics(request.method(), request.path(), &worker.surfaces);
-    let class = Class::of(found.map_err(|(_, miss)| miss));
-    let (surface, result) = match found {
-        Ok(route) => (route.surface(), backstage::metrics(worker, route.surface())),
-        Err((surface, miss)) => (surface, Err(Problem::Miss(miss))),
-    };
-    let response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
-    worker.counters.answered(class, response.status());
-    if *request.method() == Method::GET { response } else { body::leave(payload, response) }
-}
-
-/// Answers one request, whatever it is.
-async fn handle(worker: &Worker, request: &HttpRequest, mut payload: Payload) -> HttpResponse {
-    let _under_way = worker.counters.begin();
-    let body = body::read(request.head(), &mut payload, &worker.surfaces).await;
-    let is_unread = match body {
-        Ok(_) => body::is_endless(request.head()),
-        Err(_) => !body::has_ended(&mut payload),
-    };
-    let doc = Doc::find(request.method(), request.path(), &worker.surfaces);
-    let (class, response) = if let Some(doc) = doc {
-        // Before CORS, as the original: pages of other origins have no business here.
-        let result = doc.answer(request, &worker.surfaces);
-        let refused = |problem| refuse(worker, request, Surface::Proxy, &problem);
-        (Class::Docs, result.unwrap_or_else(refused))
-    } else if *request.method() == Method::OPTIONS {
-        (Class::Preflight, worker.cors.preflight(request.headers()))
-    } else {
-        let found = Route::find(request.method(), request.path(), &worker.surfaces);
-        let surface = match found {
-            Ok(route) => route.surface(),
-            Err((surface, _)) => surface,
-        };
-        let found = found.map_err(|(_, miss)| miss);
-        let result = dispatch(worker, request, body, surface, found).await;
-        let mut response =
-            result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
-        worker.cors.apply(request.headers(), response.headers_mut());
-        let response = worker.compressor.apply(request.method(), request.headers(), response);
-        (Class::of(found), response)
-    };
-    worker.counters.answered(class, response.status());
-    if is_unread { body::leave(payload, response) } else { response }
-}
-
-async fn dispatch(
-    worker: &Worker,
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
-    surface: Surface,
-    found: Result<Route, Miss>,
-) -> Result<HttpResponse, Problem> {
-    let body = match surface {
-        Surface::Proxy => {
-            Ok(proxy::admit_body(request, body, worker.surfaces.body_limit, found.is_ok())?)
-        }
-        Surface::Edge => body,
-    };
-    match found.map_err(Problem::Miss)? {
-        Route::ProxyList(show) => proxy::list(worker, request, body, show).await,
-        Route::FrontendList(show) => frontend::list(worker, request, body, show).await,
-        Route::ProxyDefinitions => proxy::definitions(worker, request).await,
-        Route::ProxyHealth => proxy::health(worker),
-        Route::ProxyPrometheus | Route::BackstageMetrics => backstage::metrics(worker, surface),
-        Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind).await,
-        Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind).await,
-        Route::BackstageReady => backstage::ready(worker),
-        Route::BackstageHealth => Ok(backstage::health()),
-    }
-}
-
-fn refuse(
-    worker: &Worker,
-    request: &HttpRequest,
-    surface: Surface,
-    problem: &Problem,
-) -> HttpResponse {
-    if let Some(refusal) = Refusal::of(problem) {
-        worker.counters.refused(refusal);
-    }
-    let asked = (request.method().as_str(), request.path());
-    let response = problem.response(surface, asked, &worker.surfaces);
-    // Not the problem itself: it may tell of the caller's context.
-    tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");
-    response
 }

@@ -1,8 +1,9 @@
 //! An evaluation or a document, told in HTTP: 304 where the caller holds it already, else the bytes.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     body::BoxBody,
+    dev::RequestHead,
     http::{
         Method, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue},
@@ -25,7 +26,7 @@ use crate::{
 /// A question, as far as its answer's tag depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'r> {
-    request: &'r HttpRequest,
+    request: &'r RequestHead,
     surface: Surface,
     /// Of the flags that are asked for.
     edition: Option<&'r Edition>,
@@ -38,7 +39,7 @@ pub(super) struct Asked<'r> {
 impl<'r> Asked<'r> {
     /// `body` is what of the body decides the answer: empty where nothing of it does.
     pub(super) fn new(
-        request: &'r HttpRequest,
+        request: &'r RequestHead,
         surface: Surface,
         body: &[u8],
         edition: Option<&'r Edition>,
@@ -47,7 +48,7 @@ impl<'r> Asked<'r> {
         let mark = edition.map(|edition| {
             // Nothing that another instance, or the same caller the next time, would see or spell
             // otherwise. The token stands for nothing but its scope.
-            let (path, query) = (request.path(), request.query_string());
+            let (path, query) = (request.uri.path(), request.uri.query().unwrap_or_default());
             let parts = [path.as_bytes(), query.as_bytes(), body].into_iter();
             let context = parts.fold(edition.scope, |sum, part| xxh3_64_with_seed(part, sum));
             Mark { revision: edition.revision, context, basis: None }
@@ -107,7 +108,7 @@ impl<'r> Asked<'r> {
         compressor: &Compressor,
     ) -> HttpResponse {
         let response = self.tagged(definitions.hash, || definitions.body.clone());
-        let (method, headers) = (self.request.method(), self.request.headers());
+        let (method, headers) = (&self.request.method, self.request.headers());
         compressor.apply_once(method, headers, response, &definitions.encodings)
     }
 
@@ -163,8 +164,7 @@ impl<'r> Asked<'r> {
     fn may_be_not_modified(&self) -> bool {
         match self.surface {
             Surface::Proxy => {
-                *self.request.method() != Method::POST
-                    && !forbids_not_modified(self.request.headers())
+                self.request.method != Method::POST && !forbids_not_modified(self.request.headers())
             }
             Surface::Edge => true,
         }

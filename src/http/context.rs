@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use actix_web::HttpRequest;
+use actix_web::dev::RequestHead;
 use chrono::{DateTime, NaiveDateTime};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -54,7 +54,7 @@ pub(super) enum Session {
 /// What a context is completed from, besides its own entries.
 #[derive(Debug)]
 pub(super) struct Completion<'c> {
-    pub(super) request: &'c HttpRequest,
+    pub(super) request: &'c RequestHead,
     pub(super) trust: &'c TrustProxy,
     pub(super) draws: &'c mut Draws,
     /// Scratch for values that have to be written out.
@@ -262,11 +262,11 @@ impl Completion<'_> {
 }
 
 fn client<'r>(
-    request: &'r HttpRequest,
+    request: &'r RequestHead,
     trust: &TrustProxy,
     surface: Surface,
 ) -> Option<Address<'r>> {
-    address::client(request.peer_addr(), request.headers(), trust, surface)
+    address::client(request.peer_addr, request.headers(), trust, surface)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! How many requests were answered, and how: each worker counts its own, and whoever wants the
 //! sums adds them up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use actix_web::http::StatusCode;
 
@@ -52,7 +55,7 @@ pub(super) struct Counters {
 
 /// A request that is being answered, until this is dropped: a client that leaves ends it too.
 #[derive(Debug)]
-pub(super) struct UnderWay<'c>(&'c Counters);
+pub(super) struct UnderWay<C: Deref<Target = Counters>>(C);
 
 /// Every worker's counts, those of workers that ended too.
 // A mutex, taken when a worker starts and when somebody wants the sums.
@@ -120,11 +123,6 @@ impl Refusal {
 // === impl Counters ===
 
 impl Counters {
-    pub(super) fn begin(&self) -> UnderWay<'_> {
-        self.begun.add(1);
-        UnderWay(self)
-    }
-
     pub(super) fn answered(&self, class: Class, status: StatusCode) {
         let figures = self.requests.get(class as usize);
         let status = usize::from(status.as_u16() / 100).wrapping_sub(2);
@@ -147,7 +145,14 @@ impl Counters {
 
 // === impl UnderWay ===
 
-impl Drop for UnderWay<'_> {
+impl<C: Deref<Target = Counters>> UnderWay<C> {
+    pub(super) fn begin(counters: C) -> Self {
+        counters.begun.add(1);
+        Self(counters)
+    }
+}
+
+impl<C: Deref<Target = Counters>> Drop for UnderWay<C> {
     fn drop(&mut self) {
         self.0.ended.add(1);
     }
@@ -251,7 +256,7 @@ mod tests {
     fn a_request_is_under_way_until_it_is_dropped() {
         let board = Board::default();
         let [one, other] = [board.seat(), board.seat()];
-        let requests = [one.begin(), one.begin(), other.begin()];
+        let requests = [&one, &one, &other].map(|counters| UnderWay::begin(Arc::clone(counters)));
         assert_eq!(board.under_way(), 3);
         drop(requests);
         assert_eq!(board.under_way(), 0);

@@ -8,7 +8,8 @@ mod schemas;
 use std::io::Read as _;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
+    dev::RequestHead,
     http::{
         Method, StatusCode,
         header::{
@@ -110,7 +111,7 @@ impl Doc {
     /// `Ours` where the document cannot be put together: a bug that a test would have shown.
     pub(super) fn answer(
         self,
-        request: &HttpRequest,
+        request: &RequestHead,
         surfaces: &Surfaces,
     ) -> Result<HttpResponse, Problem> {
         let text = |media, text: String| tagged(request, media, Bytes::from(text));
@@ -147,7 +148,7 @@ fn init(base: &str) -> String {
     )
 }
 
-fn asset(request: &HttpRequest, media: &'static str, packed: &'static [u8]) -> HttpResponse {
+fn asset(request: &RequestHead, media: &'static str, packed: &'static [u8]) -> HttpResponse {
     let takes_gzip = compress::takes_gzip(request.headers());
     let mut response = if takes_gzip {
         tagged(request, media, Bytes::from_static(packed))
@@ -166,10 +167,10 @@ fn asset(request: &HttpRequest, media: &'static str, packed: &'static [u8]) -> H
     response
 }
 
-fn tagged(request: &HttpRequest, media: &'static str, body: Bytes) -> HttpResponse {
+fn tagged(request: &RequestHead, media: &'static str, body: Bytes) -> HttpResponse {
     let headers = request.headers();
     let tag = Tag::new(xxhash_rust::xxh3::xxh3_128(&body), None);
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
     let is_held = || tag.held_by(headers) == Held::This;
     let mut response = if reads && !forbids_not_modified(headers) && is_held() {
         HttpResponse::new(StatusCode::NOT_MODIFIED)

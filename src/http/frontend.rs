@@ -1,6 +1,6 @@
 //! `/api/frontend…` and `/api/proxy…`, as Unleash Edge answers them (unleash-edge.md 1.2).
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Bytes};
+use actix_web::{HttpResponse, dev::RequestHead, http::Method, web::Bytes};
 
 use super::{
     answer::Asked,
@@ -21,23 +21,13 @@ const SURFACE: Surface = Surface::Edge;
 /// # Errors
 ///
 /// A bad token, then not ready, then a bad request.
-pub(super) async fn list(
+pub(super) fn list(
     worker: &Worker,
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
-    show: Show,
-) -> Result<HttpResponse, Problem> {
-    let token = auth::token(request.headers(), &worker.headers.edge, SURFACE);
-    worker.admitting(token, || decide(worker, request, &body, token, show)).await
-}
-
-fn decide(
-    worker: &Worker,
-    request: &HttpRequest,
+    request: &RequestHead,
     body: &Result<Bytes, BodyFault>,
-    token: Option<&str>,
     show: Show,
 ) -> Result<HttpResponse, Problem> {
+    let token = worker.token(request.headers(), SURFACE);
     let mut desk = worker.desk.borrow_mut();
     let Desk { reader, context, scratch, draws, buffers, text, body_bytes, .. } = &mut *desk;
     let snapshot = reader.current();
@@ -45,7 +35,7 @@ fn decide(
     // Not 403 while it starts: SDKs take that for their token's fault, and stay away for long.
     let missing = || if snapshot.ready { Problem::NoFlags } else { Problem::NotReady };
     let plan = grant.plan.as_deref().ok_or_else(missing)?;
-    let is_post = *request.method() == Method::POST;
+    let is_post = request.method == Method::POST;
     let read: &[u8] = if is_post { admit_body(request, body)? } else { &[] };
     let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
     let mut asked = Asked::new(request, SURFACE, read, edition, counters);
@@ -61,7 +51,7 @@ fn decide(
     if is_post {
         json::read_edge(read, &mut writer)?;
     } else {
-        query::read(request.query_string(), SURFACE, &mut writer, buffers)
+        query::read(request.uri.query().unwrap_or_default(), SURFACE, &mut writer, buffers)
             .map_err(Problem::Query)?;
     }
     let is_drawn = completion.edge(&mut writer);
@@ -73,7 +63,7 @@ fn decide(
 }
 
 fn admit_body<'b>(
-    request: &HttpRequest,
+    request: &RequestHead,
     body: &'b Result<Bytes, BodyFault>,
 ) -> Result<&'b Bytes, Problem> {
     if !body::is_edge_json(request.headers()) {

@@ -1,7 +1,8 @@
 //! `{base}/proxy…`, as the Unleash Proxy answers it (unleash-proxy.md 1).
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
+    dev::RequestHead,
     http::{
         Method,
         header::{CONTENT_TYPE, HeaderValue},
@@ -37,22 +38,22 @@ const NAMED_ANSWER: usize = 16 << 20;
 /// A wrong content type, a wrong encoding, a body that did not arrive whole or is over `limit`
 /// bytes, and where no route will read it (`is_routed`) or its method does not, what is no JSON.
 pub(super) fn admit_body(
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
+    request: &RequestHead,
+    body: &Result<Bytes, BodyFault>,
     limit: usize,
     is_routed: bool,
 ) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let arrived = body.as_ref().map_or(true, |body| !body.is_empty());
-    if !body::is_announced(headers, request.head().version, arrived) {
-        return Ok(body?);
+    if !body::is_announced(headers, request.version, arrived) {
+        return Ok(body.clone()?);
     }
     if !body::is_proxy_json(headers) {
         return Err(Problem::ContentType);
     }
     let encoding = Encoding::find(headers).ok_or(Problem::ContentEncoding)?;
-    let body = encoding.decode(body?, limit)?;
-    if !is_routed || *request.method() != Method::POST {
+    let body = encoding.decode(body.clone()?, limit)?;
+    if !is_routed || request.method != Method::POST {
         json::check(&body)?;
     }
     Ok(body)
@@ -63,60 +64,14 @@ pub(super) fn admit_body(
 /// # Errors
 ///
 /// In the order of unleash-proxy.md 1.2: a bad request, not ready, a bad key, `/all` disabled.
-pub(super) async fn list(
+pub(super) fn list(
     worker: &Worker,
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
+    request: &RequestHead,
+    body: &Result<Bytes, BodyFault>,
     show: Show,
 ) -> Result<HttpResponse, Problem> {
-    let body = body?;
-    let token = auth::token(request.headers(), &worker.headers.proxy, SURFACE);
-    worker.admitting(token, || decide(worker, request, &body, token, show)).await
-}
-
-/// Answers with the definitions that a server's token may see (unleash-proxy.md 1.12 and 9.2).
-///
-/// # Errors
-///
-/// Not ready, then a bad token: a client key is one here (unleash-proxy.md 1.4).
-pub(super) async fn definitions(
-    worker: &Worker,
-    request: &HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let token = auth::token(request.headers(), &worker.headers.proxy, SURFACE);
-    worker
-        .admitting(token, || {
-            let mut desk = worker.desk.borrow_mut();
-            let snapshot = desk.reader.current();
-            if !snapshot.ready {
-                return Err(Problem::NotReady);
-            }
-            let grant = auth::backend(snapshot, token)?;
-            let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
-            let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
-            let asked = Asked::new(request, SURFACE, &[], edition, counters);
-            Ok(asked.respond_with(definitions, &worker.compressor))
-        })
-        .await
-}
-
-/// `ok` once an evaluation works and until a stop is announced: it is the only thing that the
-/// original has for a balancer to ask.
-pub(super) fn health(worker: &Worker) -> Result<HttpResponse, Problem> {
-    if !worker.is_open() {
-        return Err(Problem::NotReady);
-    }
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, html)).body("ok"))
-}
-
-fn decide(
-    worker: &Worker,
-    request: &HttpRequest,
-    body: &[u8],
-    token: Option<&str>,
-    show: Show,
-) -> Result<HttpResponse, Problem> {
+    let body: &[u8] = body.as_ref().map_err(|&fault| fault)?;
+    let token = worker.token(request.headers(), SURFACE);
     let mut desk = worker.desk.borrow_mut();
     let Desk { reader, context, scratch, draws, buffers, text, body_bytes, empty } = &mut *desk;
     let surface = &worker.surfaces.proxy;
@@ -124,11 +79,11 @@ fn decide(
     let trust = &worker.surfaces.trust_proxy;
     let completion = Completion { request, trust, draws, text };
     let allowed = allow(surface, reader.current(), token, show).map(|(plan, grant)| {
-        let read = if *request.method() == Method::POST { body } else { &[] };
+        let read = if request.method == Method::POST { body } else { &[] };
         let (edition, counters) = (grant.edition.as_ref(), &*worker.counters);
         let mut asked = Asked::new(request, SURFACE, read, edition, counters);
         // HEAD's question is spelled as GET's, and answered otherwise.
-        if *request.method() == Method::GET {
+        if request.method == Method::GET {
             let environment = surface.environment.as_deref().unwrap_or_default();
             let settings = [environment, &surface.app_name];
             asked.rest_on(|| completion.basis(SURFACE, plan, now, &settings));
@@ -142,17 +97,17 @@ fn decide(
     // A bad request is refused as one even where nobody may ask, so it is read in any case.
     let plan = allowed.as_ref().map_or(&*empty, |(plan, ..)| *plan);
     let mut writer = context.start(plan, now, seed);
-    let names = match *request.method() {
+    let names = match request.method {
         Method::POST => json::read_proxy(body, &mut writer)?,
         _ => {
-            query::read(request.query_string(), SURFACE, &mut writer, buffers)
+            query::read(request.uri.query().unwrap_or_default(), SURFACE, &mut writer, buffers)
                 .map_err(Problem::Query)?;
             Vec::new()
         }
     };
     let (plan, grant, mut asked) = allowed?;
     // HEAD's query is validated, but evaluated with nothing (unleash-proxy.md 1.3).
-    if *request.method() == Method::HEAD {
+    if request.method == Method::HEAD {
         writer = context.start(plan, now, seed);
     }
     let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
@@ -175,6 +130,35 @@ fn decide(
         worker.usage.evaluated(&grant.scope.environment, answer.named());
     }
     Ok(response)
+}
+
+/// Answers with the definitions that a server's token may see (unleash-proxy.md 1.12 and 9.2).
+///
+/// # Errors
+///
+/// Not ready, then a bad token: a client key is one here (unleash-proxy.md 1.4).
+pub(super) fn definitions(worker: &Worker, request: &RequestHead) -> Result<HttpResponse, Problem> {
+    let token = worker.token(request.headers(), SURFACE);
+    let mut desk = worker.desk.borrow_mut();
+    let snapshot = desk.reader.current();
+    if !snapshot.ready {
+        return Err(Problem::NotReady);
+    }
+    let grant = auth::backend(snapshot, token)?;
+    let definitions = grant.definitions.as_ref().ok_or(Problem::NoFlags)?;
+    let (edition, counters) = (grant.edition.as_ref(), &worker.counters);
+    let asked = Asked::new(request, SURFACE, &[], edition, counters);
+    Ok(asked.respond_with(definitions, &worker.compressor))
+}
+
+/// `ok` once an evaluation works and until a stop is announced: it is the only thing that the
+/// original has for a balancer to ask.
+pub(super) fn health(worker: &Worker) -> Result<HttpResponse, Problem> {
+    if !worker.is_open() {
+        return Err(Problem::NotReady);
+    }
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, html)).body("ok"))
 }
 
 /// The plan to answer from, and the grant it is of, once nothing but a bad request can stop it.

@@ -4,7 +4,8 @@
 mod schema;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
+    dev::RequestHead,
     http::header::{CONTENT_TYPE, HeaderValue},
     web::Bytes,
 };
@@ -28,25 +29,20 @@ use crate::{
 /// # Errors
 ///
 /// In the order of unleash-proxy.md 1.2: a bad request, a bad key.
-pub(super) async fn proxy(
+pub(super) fn proxy(
     worker: &Worker,
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
+    request: &RequestHead,
+    body: &Result<Bytes, BodyFault>,
     kind: Usage,
 ) -> Result<HttpResponse, Problem> {
-    let headers = request.headers();
-    let note = schema::read(json::read_value(&body?)?, Surface::Proxy, kind)?;
-    let token = auth::token(headers, &worker.headers.proxy, Surface::Proxy);
-    let mut note = Some(note);
-    worker
-        .admitting(token, || {
-            let mut desk = worker.desk.borrow_mut();
-            let grant = auth::reporter(desk.reader.current(), token)?;
-            note.take().into_iter().for_each(|note| pass_on(worker, grant, note));
-            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-            Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, plain)).body("OK"))
-        })
-        .await
+    let body = body.as_ref().map_err(|&fault| fault)?;
+    let note = schema::read(json::read_value(body)?, Surface::Proxy, kind)?;
+    let token = worker.token(request.headers(), Surface::Proxy);
+    let mut desk = worker.desk.borrow_mut();
+    let grant = auth::reporter(desk.reader.current(), token)?;
+    pass_on(worker, grant, note);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, plain)).body("OK"))
 }
 
 /// Answers on Edge's surface.
@@ -54,30 +50,26 @@ pub(super) async fn proxy(
 /// # Errors
 ///
 /// A bad token before a bad request.
-pub(super) async fn frontend(
+pub(super) fn frontend(
     worker: &Worker,
-    request: &HttpRequest,
-    body: Result<Bytes, BodyFault>,
+    request: &RequestHead,
+    body: &Result<Bytes, BodyFault>,
     kind: Usage,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let token = auth::token(headers, &worker.headers.edge, Surface::Edge);
-    worker
-        .admitting(token, || {
-            let mut desk = worker.desk.borrow_mut();
-            let grant = auth::reporter(desk.reader.current(), token)?;
-            if !body::is_edge_json(headers) {
-                return Err(Problem::ContentType);
-            }
-            if !body::is_plain(headers) {
-                return Err(Problem::ContentEncoding);
-            }
-            let body = body.as_ref().map_err(|&fault| Problem::from(fault))?;
-            let value: Value = serde_json::from_slice(body).map_err(Unreadable::Syntax)?;
-            pass_on(worker, grant, schema::read(value, Surface::Edge, kind)?);
-            Ok(HttpResponse::Accepted().finish())
-        })
-        .await
+    let token = worker.token(headers, Surface::Edge);
+    let mut desk = worker.desk.borrow_mut();
+    let grant = auth::reporter(desk.reader.current(), token)?;
+    if !body::is_edge_json(headers) {
+        return Err(Problem::ContentType);
+    }
+    if !body::is_plain(headers) {
+        return Err(Problem::ContentEncoding);
+    }
+    let body = body.as_ref().map_err(|&fault| Problem::from(fault))?;
+    let value: Value = serde_json::from_slice(body).map_err(Unreadable::Syntax)?;
+    pass_on(worker, grant, schema::read(value, Surface::Edge, kind)?);
+    Ok(HttpResponse::Accepted().finish())
 }
 
 fn pass_on(worker: &Worker, grant: &Grant, note: schema::Note) {

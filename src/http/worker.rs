@@ -9,16 +9,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderMap, HeaderName};
 
 use super::{
     Closing, Ties,
-    auth::{Admit, judge},
+    auth::{self, Admit, judge},
     compress::Compressor,
     cors::Cors,
     counters::Counters,
     error::Problem,
     query::Buffers,
+    route::Surface,
 };
 use crate::{
     config::Surfaces,
@@ -38,7 +39,7 @@ pub(super) struct Worker {
     pub(super) surfaces: Arc<Surfaces>,
     pub(super) cors: Cors,
     pub(super) compressor: Compressor,
-    pub(super) headers: TokenHeaders,
+    headers: TokenHeaders,
     /// `None` where callers' tokens are not validated upstream.
     admit: Option<Admit>,
     pub(super) usage: Recorder,
@@ -66,9 +67,9 @@ pub(super) struct Desk {
 
 /// The headers that carry tokens.
 #[derive(Clone, Debug)]
-pub(super) struct TokenHeaders {
-    pub(super) proxy: HeaderName,
-    pub(super) edge: HeaderName,
+struct TokenHeaders {
+    proxy: HeaderName,
+    edge: HeaderName,
 }
 
 /// A worker's own source of random numbers: cheap, and not for secrets.
@@ -116,19 +117,30 @@ impl Worker {
         }))
     }
 
-    /// Does `attempt`, once more after upstream has admitted the token where only that is missing.
-    pub(super) async fn admitting<T>(
-        &self,
-        token: Option<&str>,
-        mut attempt: impl FnMut() -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        match (attempt(), &self.admit, token) {
-            (Err(Problem::TokenUnknown), Some(admit), Some(token)) => {
-                judge(admit.ask(token).await)?;
-                attempt()
-            }
-            (result, ..) => result,
+    /// Whether nothing but upstream's word on a token is missing, and upstream can be asked.
+    pub(super) fn has_to_ask<T>(&self, result: &Result<T, Problem>) -> bool {
+        self.admit.is_some() && matches!(result, Err(Problem::TokenUnknown))
+    }
+
+    /// Asks upstream about the request's token; once it is admitted a snapshot has it.
+    ///
+    /// # Errors
+    ///
+    /// What upstream has against it.
+    pub(super) async fn ask(&self, headers: &HeaderMap, surface: Surface) -> Result<(), Problem> {
+        match (&self.admit, self.token(headers, surface)) {
+            (Some(admit), Some(token)) => judge(admit.ask(token).await),
+            _ => Err(Problem::TokenUnknown),
         }
+    }
+
+    /// The token that a request to `surface` shows.
+    pub(super) fn token<'h>(&self, headers: &'h HeaderMap, surface: Surface) -> Option<&'h str> {
+        let header = match surface {
+            Surface::Proxy => &self.headers.proxy,
+            Surface::Edge => &self.headers.edge,
+        };
+        auth::token(headers, header, surface)
     }
 
     /// Whether an evaluation works, by the newest snapshot.

@@ -1,0 +1,302 @@
+//! What the server runs: one service that answers every request, whatever it asks for.
+//!
+//! There is no router, no middleware and no application of actix-web: a request's head goes to its
+//! handler as actix-http read it. Most requests are answered before the service's call returns;
+//! only those with a body, and those whose token upstream has to be asked about, are waited for.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_http::Request;
+use actix_service::{Service, ServiceFactory, always_ready};
+use actix_web::{
+    HttpResponse,
+    dev::{AppConfig, Payload, RequestHead},
+    http::{ConnectionType, Method},
+    web::Bytes,
+};
+use futures_util::future::{Either, LocalBoxFuture};
+
+use super::{
+    Closing, backstage,
+    body::{self, BodyFault},
+    counters::{Class, Refusal, UnderWay},
+    docs::Doc,
+    error::{self, Problem},
+    frontend, proxy,
+    route::{Miss, Route, Surface},
+    slices, usage,
+    worker::Worker,
+};
+
+/// Makes the clerk of each of one worker's sockets.
+#[derive(Clone, Debug)]
+pub struct Clerks {
+    /// `None` where it could not be made.
+    worker: Option<Rc<Worker>>,
+    closing: Closing,
+    /// Where nothing but metrics is served.
+    metrics_at: Option<SocketAddr>,
+}
+
+/// Answers what comes by one socket.
+#[derive(Debug)]
+pub struct Clerk {
+    office: Clerks,
+    is_for_metrics: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+enum Errand {
+    Doc(Doc),
+    Preflight,
+    /// With whose manners it is answered.
+    Route(Surface, Result<Route, Miss>),
+}
+
+type Answered = Result<HttpResponse, Infallible>;
+
+// === impl Clerks ===
+
+impl Clerks {
+    pub(super) fn new(
+        worker: Option<Rc<Worker>>,
+        closing: Closing,
+        metrics_at: Option<SocketAddr>,
+    ) -> Self {
+        Self { worker, closing, metrics_at }
+    }
+
+    /// `response` as it leaves.
+    fn sent(&self, response: HttpResponse) -> HttpResponse {
+        let mut response = response.map_body(|_, body| slices::of(body));
+        if self.closing.is_announced() {
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        response
+    }
+}
+
+impl ServiceFactory<Request> for Clerks {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Config = AppConfig;
+    type Service = Clerk;
+    type InitError = ();
+    type Future = Ready<Result<Clerk, ()>>;
+
+    fn new_service(&self, config: AppConfig) -> Self::Future {
+        let is_for_metrics = self.metrics_at.is_some_and(|address| config.local_addr() == address);
+        ready(Ok(Clerk { office: self.clone(), is_for_metrics }))
+    }
+}
+
+// === impl Clerk ===
+
+impl Service<Request> for Clerk {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    // Every connection has room for one of these, so what is waited for is in a box.
+    type Future = Either<Ready<Answered>, LocalBoxFuture<'static, Answered>>;
+
+    always_ready!();
+
+    fn call(&self, mut request: Request) -> Self::Future {
+        let office = &self.office;
+        let at_once = |response| Either::Left(ready(Ok(office.sent(response))));
+        let Some(worker) = &office.worker else { return at_once(error::no_worker()) };
+        let payload = request.take_payload();
+        if self.is_for_metrics {
+            return at_once(metrics(worker, request.head(), payload));
+        }
+        let later =
+            || (office.clone(), Rc::clone(worker), UnderWay::begin(Arc::clone(&worker.counters)));
+        // What actix-http takes for another protocol than HTTP has a payload too.
+        if !matches!(payload, Payload::None) {
+            let (office, worker, under_way) = later();
+            return Either::Right(Box::pin(async move {
+                let response = read_and_answer(&worker, request.head(), payload).await;
+                drop(under_way);
+                Ok(office.sent(response))
+            }));
+        }
+        let _under_way = UnderWay::begin(&*worker.counters);
+        let errand = Errand::find(worker, request.head());
+        let result = errand.attempt(worker, request.head(), &Ok(Bytes::new()));
+        if !worker.has_to_ask(&result) {
+            return at_once(errand.conclude(worker, request.head(), result));
+        }
+        let (office, worker, under_way) = later();
+        Either::Right(Box::pin(async move {
+            let result = errand.retry(&worker, request.head(), &Ok(Bytes::new())).await;
+            let response = errand.conclude(&worker, request.head(), result);
+            drop(under_way);
+            Ok(office.sent(response))
+        }))
+    }
+}
+
+/// Answers one request on the port that has nothing but metrics. Its body, if any, stays unread.
+fn metrics(worker: &Worker, request: &RequestHead, payload: Payload) -> HttpResponse {
+    let found = Route::find_metrics(&request.method, request.uri.path(), &worker.surfaces);
+    let class = Class::of(found.map_err(|(_, miss)| miss));
+    let (surface, result) = match found {
+        Ok(route) => (route.surface(), backstage::metrics(worker, route.surface())),
+        Err((surface, miss)) => (surface, Err(Problem::Miss(miss))),
+    };
+    let response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
+    worker.counters.answered(class, response.status());
+    if request.method == Method::GET { response } else { body::leave(payload, response) }
+}
+
+/// Answers a request that may have a body.
+async fn read_and_answer(
+    worker: &Worker,
+    request: &RequestHead,
+    mut payload: Payload,
+) -> HttpResponse {
+    let body = body::read(request, &mut payload, &worker.surfaces).await;
+    let is_unread = match body {
+        Ok(_) => body::is_endless(request),
+        Err(_) => !body::has_ended(&mut payload),
+    };
+    let errand = Errand::find(worker, request);
+    let mut result = errand.attempt(worker, request, &body);
+    if worker.has_to_ask(&result) {
+        result = errand.retry(worker, request, &body).await;
+    }
+    let response = errand.conclude(worker, request, result);
+    if is_unread { body::leave(payload, response) } else { response }
+}
+
+// === impl Errand ===
+
+impl Errand {
+    fn find(worker: &Worker, request: &RequestHead) -> Self {
+        let (method, path) = (&request.method, request.uri.path());
+        if let Some(doc) = Doc::find(method, path, &worker.surfaces) {
+            return Self::Doc(doc);
+        }
+        if *method == Method::OPTIONS {
+            return Self::Preflight;
+        }
+        match Route::find(method, path, &worker.surfaces) {
+            Ok(route) => Self::Route(route.surface(), Ok(route)),
+            Err((surface, miss)) => Self::Route(surface, Err(miss)),
+        }
+    }
+
+    fn class(self) -> Class {
+        match self {
+            Self::Doc(_) => Class::Docs,
+            Self::Preflight => Class::Preflight,
+            Self::Route(_, found) => Class::of(found),
+        }
+    }
+
+    fn surface(self) -> Surface {
+        match self {
+            Self::Doc(_) => Surface::Proxy,
+            Self::Preflight => Surface::Edge,
+            Self::Route(surface, _) => surface,
+        }
+    }
+
+    /// Does the errand with what is known here.
+    ///
+    /// # Errors
+    ///
+    /// `TokenUnknown` where upstream may know better, and then it can be [retried](Self::retry).
+    fn attempt(
+        self,
+        worker: &Worker,
+        request: &RequestHead,
+        body: &Result<Bytes, BodyFault>,
+    ) -> Result<HttpResponse, Problem> {
+        match self {
+            Self::Doc(doc) => doc.answer(request, &worker.surfaces),
+            Self::Preflight => Ok(worker.cors.preflight(request.headers())),
+            Self::Route(Surface::Edge, found) => dispatch(worker, request, body, found),
+            Self::Route(Surface::Proxy, found) => {
+                let limit = worker.surfaces.body_limit;
+                let body = proxy::admit_body(request, body, limit, found.is_ok())?;
+                dispatch(worker, request, &Ok(body), found)
+            }
+        }
+    }
+
+    /// [Does](Self::attempt) the errand once upstream has admitted the token.
+    async fn retry(
+        self,
+        worker: &Worker,
+        request: &RequestHead,
+        body: &Result<Bytes, BodyFault>,
+    ) -> Result<HttpResponse, Problem> {
+        worker.ask(request.headers(), self.surface()).await?;
+        self.attempt(worker, request, body)
+    }
+
+    /// The answer as the caller gets it, counted.
+    fn conclude(
+        self,
+        worker: &Worker,
+        request: &RequestHead,
+        result: Result<HttpResponse, Problem>,
+    ) -> HttpResponse {
+        let refused = |problem| refuse(worker, request, self.surface(), &problem);
+        let mut response = result.unwrap_or_else(refused);
+        // Neither documents nor preflights: pages of other origins have no business with the former,
+        // as with the original's, and the latter are nothing but such headers.
+        if let Self::Route(..) = self {
+            let headers = request.headers();
+            worker.cors.apply(headers, response.headers_mut());
+            response = worker.compressor.apply(&request.method, headers, response);
+        }
+        worker.counters.answered(self.class(), response.status());
+        response
+    }
+}
+
+fn dispatch(
+    worker: &Worker,
+    request: &RequestHead,
+    body: &Result<Bytes, BodyFault>,
+    found: Result<Route, Miss>,
+) -> Result<HttpResponse, Problem> {
+    let route = found.map_err(Problem::Miss)?;
+    match route {
+        Route::ProxyList(show) => proxy::list(worker, request, body, show),
+        Route::FrontendList(show) => frontend::list(worker, request, body, show),
+        Route::ProxyDefinitions => proxy::definitions(worker, request),
+        Route::ProxyHealth => proxy::health(worker),
+        Route::ProxyPrometheus | Route::BackstageMetrics => {
+            backstage::metrics(worker, route.surface())
+        }
+        Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind),
+        Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind),
+        Route::BackstageReady => backstage::ready(worker),
+        Route::BackstageHealth => Ok(backstage::health()),
+    }
+}
+
+fn refuse(
+    worker: &Worker,
+    request: &RequestHead,
+    surface: Surface,
+    problem: &Problem,
+) -> HttpResponse {
+    if let Some(refusal) = Refusal::of(problem) {
+        worker.counters.refused(refusal);
+    }
+    let asked = (request.method.as_str(), request.uri.path());
+    let response = problem.response(surface, asked, &worker.surfaces);
+    // Not the problem itself: it may tell of the caller's context.
+    tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");
+    response
+}
