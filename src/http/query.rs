@@ -1,5 +1,8 @@
 //! A query string, straight into a context (unleash-proxy.md 1.7 and 1.8, unleash-edge.md 1.2).
 
+mod marks;
+
+use self::marks::Marks;
 use super::{
     context::{Entries, Field, write_property, write_root},
     invalid::Invalid,
@@ -14,8 +17,8 @@ const LAST_INDEX: u32 = 1000;
 /// Memory for decoding, kept between requests.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    name: Vec<u8>,
-    value: Vec<u8>,
+    name: String,
+    value: String,
 }
 
 /// A decoded parameter name.
@@ -65,23 +68,27 @@ pub(super) fn read<E: Entries>(
     entries: &mut E,
     buffers: &mut Buffers,
 ) -> Result<(), Invalid> {
+    let Buffers { name: name_buffer, value: value_buffer } = buffers;
+    let mut marks = Marks::of(query.as_bytes());
     let mut seen = Seen::default();
-    let mut rest = Some(query);
+    let mut next = Some(0);
     for _ in 0..PAIRS {
-        let Some(query) = rest else { break };
-        let (name, value) = match cut_usual(query) {
+        let Some(start) = next else { break };
+        let (name, value) = match cut_usual(query, start, &mut marks) {
             Some((name, value, behind)) => {
-                rest = behind;
+                next = behind;
                 (name, value)
             }
             None => {
-                let (pair, behind) = cut(query);
-                rest = behind;
+                let pair = cut(query.get(start..).unwrap_or_default());
+                let end = start + pair.len();
+                next = (end < query.len()).then_some(end + 1);
+                marks.skip_before(end + 1);
                 if pair.is_empty() {
                     continue;
                 }
                 let (name, value) = split(pair);
-                (Name::parse(Raw::new(name).decode(&mut buffers.name)), Raw::new(value))
+                (Name::parse(Raw::new(name).decode(name_buffer)), Raw::new(value))
             }
         };
         let field = Field::find(name.outer());
@@ -89,16 +96,16 @@ pub(super) fn read<E: Entries>(
         match (name, field) {
             (Name::Plain(_), Some(field)) => {
                 if let Some(root) = field.root() {
-                    write_root(entries, surface, root, value.decode(&mut buffers.value));
+                    write_root(entries, surface, root, value.decode(value_buffer));
                 }
             }
             (Name::Plain(name), None) if value.is_wanted(entries, name) => {
-                entries.top(name, value.decode(&mut buffers.value));
+                entries.top(name, value.decode(value_buffer));
             }
             (Name::Inner { inner, .. }, Some(Field::Properties))
                 if value.is_wanted(entries, inner) =>
             {
-                write_property(entries, surface, inner, value.decode(&mut buffers.value));
+                write_property(entries, surface, inner, value.decode(value_buffer));
             }
             _ => {}
         }
@@ -137,20 +144,6 @@ impl<'q> Raw<'q> {
         Self { text, is_encoded: memchr::memchr2(b'%', b'+', text.as_bytes()).is_some() }
     }
 
-    /// The value that `text` begins with, and what stands behind its `&`, where there is one.
-    #[inline]
-    fn cut(text: &'q str) -> (Self, Option<&'q str>) {
-        let is_special = |byte: &u8| matches!(byte, b'&' | b'%' | b'+');
-        let Some((plain, rest)) = split_where(text, is_special) else {
-            return (Self { text, is_encoded: false }, None);
-        };
-        if let Some(behind) = rest.strip_prefix('&') {
-            return (Self { text: plain, is_encoded: false }, Some(behind));
-        }
-        let (text, behind) = cut(text);
-        (Self { text, is_encoded: true }, behind)
-    }
-
     /// Whether to hand it on: what is not encoded costs nothing, and entries keep what they want.
     fn is_wanted<E: Entries>(self, entries: &E, name: &str) -> bool {
         !self.is_encoded || entries.wants(name)
@@ -158,7 +151,7 @@ impl<'q> Raw<'q> {
 
     /// `+` is a space and `%XX` a byte of UTF-8. A text with any escape that cannot be decoded keeps
     /// them all.
-    fn decode(self, buffer: &'q mut Vec<u8>) -> &'q str {
+    fn decode(self, buffer: &'q mut String) -> &'q str {
         if self.is_encoded { decode(self.text, buffer) } else { self.text }
     }
 }
@@ -208,44 +201,53 @@ impl Seen {
     }
 }
 
-/// Cuts the first pair off `query`, if its name is spelled as SDKs do: without escapes or brackets, or
-/// such a name in the brackets of `properties`. Returns it with what stands behind its `&`, if there is
-/// one; `None` for all other names, which [`cut`], [`split`] and [`Name::parse`] understand too.
+/// Cuts the pair at `start` off `query`, if its name is spelled as SDKs do: without escapes or brackets,
+/// or such a name in the brackets of `properties`. Returns it with the start of the next one, if there
+/// is any; `None` for all other names, which [`cut`], [`split`] and [`Name::parse`] understand too.
+///
+/// `marks` go on from `start`, and no further than to the `&` behind the pair.
 #[inline]
-fn cut_usual(query: &str) -> Option<(Name<'_>, Raw<'_>, Option<&str>)> {
-    let (name, rest) = until_special(query)?;
-    let (name, value) = match rest.as_bytes() {
-        [b'=', ..] => (Name::Plain(name), rest.get(1..)?),
-        [b'%' | b'[', ..] if name == "properties" => {
-            let (open, close) = if rest.starts_with('[') { ("[", "]=") } else { ("%5B", "%5D=") };
-            let (inner, rest) = until_special(rest.strip_prefix(open)?)?;
-            (Name::Inner { outer: name, inner }, rest.strip_prefix(close)?)
+fn cut_usual<'q>(
+    query: &'q str,
+    start: usize,
+    marks: &mut Marks<'_>,
+) -> Option<(Name<'q>, Raw<'q>, Option<usize>)> {
+    let at = marks.next()?;
+    let name = query.get(start..at)?;
+    let (name, value_start) = match query.as_bytes().get(at..)? {
+        [b'=', ..] => (Name::Plain(name), at + 1),
+        [b'[', ..] if name == "properties" => {
+            let end = marks.next()?;
+            let is_closed = query.as_bytes().get(end..)?.starts_with(b"]=");
+            let inner = query.get(at + 1..end).filter(|_| is_closed)?;
+            marks.next();
+            (Name::Inner { outer: name, inner }, end + 2)
+        }
+        [b'%', b'5', b'B', ..] if name == "properties" => {
+            let end = marks.next()?;
+            let is_closed = query.as_bytes().get(end..)?.starts_with(b"%5D=");
+            let inner = query.get(at + 3..end).filter(|_| is_closed)?;
+            marks.next();
+            (Name::Inner { outer: name, inner }, end + 4)
         }
         _ => return None,
     };
-    let (value, behind) = Raw::cut(value);
-    Some((name, value, behind))
+    let mut is_encoded = false;
+    let value_end = loop {
+        let Some(at) = marks.next() else { break query.len() };
+        match query.as_bytes().get(at)? {
+            b'&' => break at,
+            b'%' | b'+' => is_encoded = true,
+            _ => {}
+        }
+    };
+    let value = Raw { text: query.get(value_start..value_end)?, is_encoded };
+    Some((name, value, (value_end < query.len()).then_some(value_end + 1)))
 }
 
-/// Splits before the first character that means something in a name. `None` where there is none.
-#[inline]
-fn until_special(text: &str) -> Option<(&str, &str)> {
-    split_where(text, |byte| matches!(byte, b'&' | b'=' | b'%' | b'+' | b'[' | b']'))
-}
-
-/// Splits before the first byte that is a character of the kind. `None` where there is none.
-#[inline]
-fn split_where(text: &str, is_it: impl Fn(&u8) -> bool) -> Option<(&str, &str)> {
-    // Byte by byte: names and values are short.
-    text.split_at_checked(text.as_bytes().iter().position(is_it)?)
-}
-
-/// Cuts at the first `&`. Returns what stands behind it, if there is one.
-fn cut(query: &str) -> (&str, Option<&str>) {
-    match query.split_once('&') {
-        Some((pair, behind)) => (pair, Some(behind)),
-        None => (query, None),
-    }
+/// The pair that `query` begins with, up to its first `&`.
+fn cut(query: &str) -> &str {
+    query.split_once('&').map_or(query, |(pair, _)| pair)
 }
 
 /// Splits at the first `=` outside of the name's brackets; without one the value is empty.
@@ -265,12 +267,12 @@ fn split(pair: &str) -> (&str, &str) {
     (name, value)
 }
 
-fn decode<'t>(raw: &'t str, buffer: &'t mut Vec<u8>) -> &'t str {
-    if !unescape(raw.as_bytes(), buffer) || std::str::from_utf8(buffer).is_err() {
-        buffer.clear();
-        buffer.extend(raw.bytes().map(plus_to_space));
-    }
-    std::str::from_utf8(buffer).unwrap_or(raw)
+fn decode<'t>(raw: &'t str, buffer: &'t mut String) -> &'t str {
+    let mut bytes = std::mem::take(buffer).into_bytes();
+    let is_whole = unescape(raw.as_bytes(), &mut bytes);
+    *buffer =
+        String::from_utf8(bytes).ok().filter(|_| is_whole).unwrap_or_else(|| raw.replace('+', " "));
+    buffer
 }
 
 /// Returns whether every escape was one.
@@ -293,10 +295,6 @@ fn unescape(raw: &[u8], buffer: &mut Vec<u8>) -> bool {
     }
     buffer.extend_from_slice(rest);
     true
-}
-
-fn plus_to_space(byte: u8) -> u8 {
-    if byte == b'+' { b' ' } else { byte }
 }
 
 /// Whether a bracket's content makes a list: nothing, or an index in plain decimal.

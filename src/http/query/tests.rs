@@ -139,13 +139,22 @@ proptest::proptest! {
     fn the_short_way_cuts_as_the_long_way_does(
         query in "(properties)?(\\[|%5B|%5b)?[a%+=\\[\\]&]{0,4}(\\]|%5D|%5d)?=?[a=\\]%+]{0,3}&?[a=]{0,2}",
     ) {
-        let (pair, behind) = cut(&query);
+        let pair = cut(&query);
+        let behind = (pair.len() < query.len()).then_some(pair.len() + 1);
         let (name, value) = split(pair);
-        let mut buffer = Vec::new();
+        let mut buffer = String::new();
         let long = (Name::parse(Raw::new(name).decode(&mut buffer)), Raw::new(value), behind);
-        if let Some(short) = cut_usual(&query) {
+        let mut marks = Marks::of(query.as_bytes());
+        if let Some(short) = cut_usual(&query, 0, &mut marks) {
             proptest::prop_assert_eq!(short, long);
         }
+        // The next pair's marks are all there yet.
+        marks.skip_before(pair.len() + 1);
+        let left: Vec<usize> = std::iter::from_fn(|| marks.next()).collect();
+        let behind = query.get(pair.len() + 1..).unwrap_or_default();
+        let expected = behind.match_indices(['&', '=', '%', '+', '[', ']']);
+        let expected: Vec<usize> = expected.map(|(at, _)| pair.len() + 1 + at).collect();
+        proptest::prop_assert_eq!(left, expected);
     }
 
     #[test]
