@@ -6,7 +6,7 @@ use actix_web::{
     dev::RequestHead,
     http::{
         Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue},
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH},
     },
     web::Bytes,
 };
@@ -32,6 +32,8 @@ pub(super) struct Asked<'r> {
     edition: Option<&'r Edition>,
     counters: &'r Counters,
     mark: Option<Mark>,
+    /// Whether the caller holds any answer at all: most do not, and are asked no more about it.
+    holds_any: bool,
 }
 
 // === impl Asked ===
@@ -53,7 +55,8 @@ impl<'r> Asked<'r> {
             let context = parts.fold(edition.scope, |sum, part| xxh3_64_with_seed(part, sum));
             Mark { revision: edition.revision, context, basis: None }
         });
-        Self { request, surface, edition, counters, mark }
+        let holds_any = request.headers().contains_key(IF_NONE_MATCH);
+        Self { request, surface, edition, counters, mark, holds_any }
     }
 
     /// Says what else the answer will be decided by, as a hash of it. Not asked for where tags have
@@ -75,7 +78,7 @@ impl<'r> Asked<'r> {
     /// has to be found out.
     pub(super) fn repeat(&self) -> Option<HttpResponse> {
         let basis = self.mark?.basis?;
-        if !self.may_be_not_modified() {
+        if !self.holds_any || !self.may_be_not_modified() {
             return None;
         }
         let held = Tag::resting_on(basis, self.request.headers(), self.surface)?;
@@ -115,10 +118,11 @@ impl<'r> Asked<'r> {
     /// `body`'s bytes, unless the caller holds what `outcome` stands for, or something newer.
     fn tagged(&self, outcome: u128, body: impl FnOnce() -> Bytes) -> HttpResponse {
         let ours = Tag::new(outcome, self.mark);
-        let held = match ours.held_by(self.request.headers()) {
-            Held::Other => None,
-            Held::This => Some(ours),
-            Held::Newer(newer, revision) => self.is_bound_by(revision).then_some(newer),
+        let held = self.holds_any.then(|| ours.held_by(self.request.headers()));
+        let held = match held {
+            None | Some(Held::Other) => None,
+            Some(Held::This) => Some(ours),
+            Some(Held::Newer(newer, revision)) => self.is_bound_by(revision).then_some(newer),
         };
         let (response, tag) = match held.filter(|_| self.may_be_not_modified()) {
             Some(held) => {

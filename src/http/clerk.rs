@@ -75,7 +75,7 @@ impl Clerks {
 
     /// `response` as it leaves.
     fn sent(&self, response: HttpResponse) -> HttpResponse {
-        let mut response = response.map_body(|_, body| slices::of(body));
+        let mut response = slices::of(response);
         if self.closing.is_announced() {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -177,8 +177,12 @@ fn encoded(
     response: HttpResponse,
     encode: impl FnOnce(Coding, &[u8]) -> Option<Bytes>,
 ) -> HttpResponse {
-    // To HEAD the plain size is told, as the originals do.
-    if *method == Method::HEAD || !is_compressible(&response) {
+    // Who names no coding takes none: the commonest reason, and the one that is found out fastest. To
+    // HEAD the plain size is told, as the originals do.
+    if !headers.contains_key(ACCEPT_ENCODING)
+        || *method == Method::HEAD
+        || !is_compressible(&response)
+    {
         return response;
     }
     let Some(coding) = Weights::read(headers).best() else { return response };

@@ -25,7 +25,6 @@ const LONGEST_OPAQUE: usize = LONGEST - 4;
 const OUTCOME: usize = 32;
 /// Digits of each hash behind it, and the most that a revision has.
 const WORD: usize = 16;
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// An answer's entity tag: weak on the Proxy's surface, strong on Edge's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl Tag {
     ) -> Option<HeaderValue> {
         let mut end = Text::default();
         end.push(b"-");
-        end.push_number(basis.into(), WORD);
+        end.push(&digits_of(basis));
         let is_ours = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
         let lines = headers.get_all(IF_NONE_MATCH);
         let mut held = lines.flat_map(|line| Opaques(line.as_bytes()));
@@ -147,16 +146,17 @@ impl Tag {
 
     pub(super) fn into_header(self, surface: Surface) -> Option<HeaderValue> {
         let mut text = Text::opened(surface);
-        text.push_number(self.outcome, OUTCOME);
+        text.push(&digits_of((self.outcome >> u64::BITS) as u64));
+        text.push(&digits_of(self.outcome as u64));
         if let Some(mark) = self.mark {
             text.push(b"-");
-            let digits = u64::BITS.saturating_sub(mark.revision.leading_zeros()).div_ceil(4);
-            text.push_number(mark.revision.into(), digits.max(1) as usize);
+            let leading = (mark.revision | 1).leading_zeros() as usize / 4;
+            text.push(digits_of(mark.revision).get(leading..).unwrap_or_default());
             text.push(b"-");
-            text.push_number(mark.context.into(), WORD);
+            text.push(&digits_of(mark.context));
             if let Some(basis) = mark.basis {
                 text.push(b"-");
-                text.push_number(basis.into(), WORD);
+                text.push(&digits_of(basis));
             }
         }
         text.closed()
@@ -199,16 +199,6 @@ impl Text {
             self.len = end;
         }
     }
-
-    /// Appends the last `digits` hexadecimal digits of `number`.
-    fn push_number(&mut self, number: u128, digits: usize) {
-        let (mut text, mut rest) = ([0; OUTCOME], number);
-        for digit in text.iter_mut().rev().take(digits) {
-            *digit = DIGITS.get((rest & 0xf) as usize).copied().unwrap_or(b'0');
-            rest >>= 4;
-        }
-        self.push(text.get(OUTCOME.saturating_sub(digits)..).unwrap_or_default());
-    }
 }
 
 /// The opaque parts, without quotes, of a list of entity tags, weak or strong.
@@ -225,6 +215,20 @@ impl<'v> Iterator for Opaques<'v> {
         self.0 = rest.get(1..)?;
         Some(opaque)
     }
+}
+
+/// All hexadecimal digits of `word`, in lower case.
+fn digits_of(word: u64) -> [u8; WORD] {
+    // Eight at once, each in a byte of a word: a number from 0 to 15 first, then its digit.
+    let eight = |half: u64| {
+        let pairs = (half | half << 16) & 0x0000_ffff_0000_ffff;
+        let pairs = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+        let numbers = (pairs | pairs << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        let are_letters = ((numbers + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+        numbers + 0x3030_3030_3030_3030 + are_letters * u64::from(b'a' - b'0' - 10)
+    };
+    let [high, low] = [word >> 32, word & 0xffff_ffff].map(eight).map(u128::from);
+    (high << u64::BITS | low).to_be_bytes()
 }
 
 /// Reads digits as we write them: hexadecimal, in lower case, at least one and at most 32.

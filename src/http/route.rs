@@ -207,6 +207,10 @@ fn proxy_route(rest: &str, surfaces: &Surfaces) -> Option<(Route, Methods)> {
 }
 
 fn edge_route(path: &str, surfaces: &Surfaces) -> Option<(Route, Methods)> {
+    // What most requests ask for. Found below as well, segment by segment.
+    if path.strip_prefix(surfaces.edge.base_path.as_str()) == Some("/api/frontend") {
+        return Some((Route::FrontendList(Show::Enabled), Methods::GetPost));
+    }
     let mut segments = segments(path);
     for expected in self::segments(&surfaces.edge.base_path) {
         if segments.next() != Some(expected) {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use actix_web::{
+    HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     web::Bytes,
 };
@@ -26,16 +27,16 @@ struct Slices {
     rest: Bytes,
 }
 
-/// `body` itself, or in slices where it is larger than one.
-pub(super) fn of(body: BoxBody) -> BoxBody {
-    match body.size() {
+/// `response` with its body in slices, where that is larger than one.
+pub(super) fn of(response: HttpResponse) -> HttpResponse {
+    match response.body().size() {
         BodySize::Sized(size) if size > SLICE_BYTES as u64 => {}
-        _ => return body,
+        _ => return response,
     }
-    match body.try_into_bytes() {
+    response.map_body(|_, body| match body.try_into_bytes() {
         Ok(rest) => BoxBody::new(Slices { rest }),
         Err(body) => body,
-    }
+    })
 }
 
 // === impl Slices ===
@@ -67,7 +68,7 @@ mod tests {
     #[actix_rt::test]
     async fn a_large_body_comes_in_slices_and_whole() {
         let text: Vec<u8> = (0..=255).cycle().take(2 * SLICE_BYTES + 1).collect();
-        let mut body = of(BoxBody::new(text.clone()));
+        let mut body = of(HttpResponse::Ok().body(text.clone())).into_body();
         assert_eq!(body.size(), BodySize::Sized(text.len() as u64));
         let mut slices = Vec::new();
         while let Some(slice) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_body_of_one_slice_stays_in_one_piece() {
-        let body = of(BoxBody::new(vec![7; SLICE_BYTES]));
-        assert_eq!(body.try_into_bytes().unwrap().len(), SLICE_BYTES);
+        let response = of(HttpResponse::Ok().body(vec![7; SLICE_BYTES]));
+        assert_eq!(response.into_body().try_into_bytes().unwrap().len(), SLICE_BYTES);
     }
 }

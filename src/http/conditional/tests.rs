@@ -192,3 +192,10 @@ fn only_the_directive_no_cache_forbids_a_304() {
         assert_eq!(forbids_not_modified(&headers), expected, "{value}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn digits_are_those_of_the_standard_library(word in 0..=u64::MAX) {
+        proptest::prop_assert_eq!(digits_of(word).to_vec(), format!("{word:016x}").into_bytes());
+    }
+}
