@@ -22,6 +22,6 @@ pub use explain::{
     OverrideReason, ParentReason, ParentState, RolloutReason, Seen, SegmentReason, ShareReason,
     StrategyReason, StrategyRuling, TestReason, Unexplained, WantedState,
 };
-pub use model::{Features, PayloadError, Told, Warning};
+pub use model::{Features, Incoming, PayloadError, Told, Warning};
 pub use plan::{Compiler, FlagId, Host, Plan, Profile, Projects, Stats, compile};
 pub use value::is_time;

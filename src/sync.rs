@@ -25,6 +25,7 @@
 
 mod actor;
 mod admission;
+mod arrival;
 mod catalog;
 mod chase;
 mod figures;

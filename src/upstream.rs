@@ -8,6 +8,7 @@
 //! never from https to http.
 
 mod error;
+mod sink;
 pub(crate) mod tls;
 mod transport;
 mod tunnel;
@@ -37,6 +38,7 @@ use crate::{
 use transport::Transport;
 
 pub use error::UpstreamError;
+pub use sink::Sink;
 pub use wire::ValidToken;
 
 /// What we call ourselves upstream.
@@ -97,9 +99,9 @@ pub struct BadHeader {
 
 /// What `client/features` answered.
 #[derive(Debug)]
-pub enum Fetched {
+pub enum Fetched<S> {
     Payload {
-        body: Bytes,
+        body: S,
         etag: Option<HeaderValue>,
     },
     /// 304: what the tag stands for is still current.
@@ -117,8 +119,9 @@ struct Question {
 struct Reply {
     headers: HeaderMap,
     status: StatusCode,
-    body: Bytes,
 }
+
+type Asked = Result<Reply, UpstreamError>;
 
 // === impl Endpoint ===
 
@@ -180,28 +183,29 @@ impl Client {
         Self { endpoint, transport, longest: Cell::new(0) }
     }
 
-    /// Asks for every flag that `token` may see, unless `known` is still the tag of them.
+    /// Asks for every flag that `token` may see, unless `known` is still their tag, into `body`.
     ///
     /// # Errors
     /// When the answer is anything but a whole 200 or a 304.
-    pub async fn features(
+    pub async fn features<S: Sink>(
         &self,
         token: &Token,
         known: Option<&HeaderValue>,
-    ) -> Result<Fetched, UpstreamError> {
+        mut body: S,
+    ) -> Result<Fetched<S>, UpstreamError> {
         let endpoint = &self.endpoint;
         let url = format!("{}/client/features{}", endpoint.api_url, endpoint.query);
         let mut question = self.question(Method::GET, url, Some(token));
         let interval = HeaderName::from_static("unleash-interval");
         question.headers.push((interval, endpoint.poll_every.clone()));
         question.headers.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
-        let reply = self.ask(question).await?;
+        let reply = self.ask(question, &mut body).await?;
         if reply.status == StatusCode::NOT_MODIFIED {
             return Ok(Fetched::Unchanged);
         }
         reply.expect(StatusCode::OK)?;
         let etag = reply.headers.get(header::ETAG).cloned();
-        Ok(Fetched::Payload { body: reply.body, etag })
+        Ok(Fetched::Payload { body, etag })
     }
 
     /// Asks for the flags to start with, where `from` says, once and without our token
@@ -213,7 +217,7 @@ impl Client {
         &self,
         from: &Bootstrap,
         within: Duration,
-    ) -> Result<Bytes, UpstreamError> {
+    ) -> Result<Vec<u8>, UpstreamError> {
         let url = from.url.secret().to_owned();
         let mut question = self.question(Method::GET, url, None);
         question.headers.retain(|(name, _)| BOOTSTRAP_HEADERS.contains(&name.as_str()));
@@ -223,9 +227,10 @@ impl Client {
         // A client of its own, for this once: whose word is taken there may differ.
         let outbound = from.outbound.clone();
         let endpoint = Endpoint { outbound, answer_within: within, ..self.endpoint.clone() };
-        let reply = Self::new(endpoint).ask(question).await?;
+        let mut body = Vec::new();
+        let reply = Self::new(endpoint).ask(question, &mut body).await?;
         reply.expect(StatusCode::OK)?;
-        Ok(reply.body)
+        Ok(body)
     }
 
     /// Asks which of `tokens` are good. Those that are missing in the answer are not.
@@ -236,9 +241,10 @@ impl Client {
         let url = format!("{}/edge/validate", self.endpoint.root_url);
         let secrets: Vec<&str> = tokens.iter().map(Token::secret).collect();
         let question = self.question(Method::POST, url, None).json(&json!({ "tokens": secrets }));
-        let reply = self.ask(question).await?;
+        let mut body = Vec::new();
+        let reply = self.ask(question, &mut body).await?;
         reply.expect(StatusCode::OK)?;
-        wire::valid_tokens(&reply.body).ok_or(UpstreamError::Unreadable)
+        wire::valid_tokens(&body).ok_or(UpstreamError::Unreadable)
     }
 
     /// Tells upstream that this process runs, on behalf of `token`.
@@ -294,7 +300,7 @@ impl Client {
         let mut question = self.question(Method::POST, url, Some(token)).json(body);
         let interval = HeaderName::from_static("unleash-interval");
         question.headers.push((interval, HeaderValue::from(millis(self.endpoint.report_every))));
-        let reply = self.ask(question).await?;
+        let reply = self.ask(question, &mut Vec::new()).await?;
         if reply.status.is_success() { Ok(()) } else { Err(reply.error()) }
     }
 
@@ -306,17 +312,18 @@ impl Client {
         Question { method, url, headers, body: None }
     }
 
-    /// One question and its whole answer, redirects and all, within the time that is set.
-    async fn ask(&self, question: Question) -> Result<Reply, UpstreamError> {
+    /// One question and its whole answer, redirects and all, within the time that is set. The body of
+    /// a success goes to `body`.
+    async fn ask(&self, question: Question, body: &mut dyn Sink) -> Asked {
         let within = self.endpoint.answer_within;
-        actix_rt::time::timeout(within, self.follow(question))
+        actix_rt::time::timeout(within, self.follow(question, body))
             .await
             .unwrap_or(Err(UpstreamError::TimedOut(within)))
     }
 
-    async fn follow(&self, mut question: Question) -> Result<Reply, UpstreamError> {
+    async fn follow(&self, mut question: Question, body: &mut dyn Sink) -> Asked {
         for _ in 0..=MAX_REDIRECTS {
-            let reply = self.once(&question).await?;
+            let reply = self.once(&question, body).await?;
             let location = reply.headers.get(header::LOCATION).and_then(|it| it.to_str().ok());
             let (true, Some(location)) = (wire::is_redirect(reply.status), location) else {
                 return Ok(reply);
@@ -327,7 +334,7 @@ impl Client {
         Err(UpstreamError::Circle)
     }
 
-    async fn once(&self, question: &Question) -> Result<Reply, UpstreamError> {
+    async fn once(&self, question: &Question, body: &mut dyn Sink) -> Asked {
         let sent = match self.transport.send(question).await {
             // A connection that was kept may have been closed just as it was taken up again.
             Err(SendRequestError::Send(_)) => self.transport.send(question).await,
@@ -338,12 +345,11 @@ impl Client {
         };
         let mut response = sent.map_err(UpstreamError::Unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Bytes::new();
         if status.is_success() {
-            body = wire::read(&mut response, &headers, self.longest.get()).await?;
-            self.longest.set(self.longest.get().max(body.len()));
+            let got = wire::read(&mut response, &headers, self.longest.get(), body).await?;
+            self.longest.set(self.longest.get().max(got));
         }
-        Ok(Reply { headers, status, body })
+        Ok(Reply { headers, status })
     }
 }
 

@@ -127,7 +127,7 @@ impl Features {
                 // Events count from here on, so that a restored older upstream is believed.
                 self.revision = None;
                 let previous = self.clone();
-                warnings.extend(self.replace(&features, &segments, &previous, || {}));
+                warnings.extend(self.replace(&features, &segments, &previous));
             }
             Change::FeatureUpdated(raw) => {
                 self.insert(Arc::new(Feature::read(raw.get(), self.told())?), warnings);

@@ -7,17 +7,21 @@
 mod cursor;
 mod definitions;
 mod envelope;
+mod extent;
+mod incoming;
 mod json;
 mod read;
 mod texts;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use ahash::AHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
+use incoming::Known;
+
+pub use incoming::Incoming;
 pub(super) use texts::{Texts, TextsBuilder};
 
 /// What upstream said last: every feature and segment, by name and by id.
@@ -139,16 +143,6 @@ pub(super) struct Segment {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    features: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    segments: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    meta: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Meta {
     #[serde(rename = "revisionId")]
     revision: Option<u64>,
@@ -207,13 +201,9 @@ impl Features {
         previous: &Self,
         between: fn(),
     ) -> Result<(Self, Vec<Warning>), PayloadError> {
-        let envelope: Envelope<'_> = serde_json::from_slice(json)?;
-        let features = envelope.features.ok_or(PayloadError::Missing("features"))?;
-        let revision = envelope.meta.and_then(revision);
-        let mut parsed = Self { revision, told, ..Self::default() };
-        let segments = envelope.segments.unwrap_or_default();
-        let warnings = parsed.replace(&features, &segments, previous, between);
-        Ok((parsed, warnings))
+        let mut incoming = Incoming::new(told, previous, between);
+        incoming.push(json)?;
+        incoming.finish()
     }
 
     /// One set from the answers of several tokens of one environment. Where two parts hold a
@@ -258,40 +248,24 @@ impl Features {
         features: &[&RawValue],
         segments: &[&RawValue],
         previous: &Self,
-        between: fn(),
     ) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let told = self.told;
-        // Without their texts, features are not what is asked for.
-        let nothing = Self::default();
-        let previous = if previous.told == told { previous } else { &nothing };
-        let known: AHashMap<u128, &Arc<Feature>> =
-            previous.features.values().map(|known| (known.fingerprint, known)).collect();
+        let known = Known::of(previous, told);
         self.features.clear();
         for raw in features {
-            between();
-            match known.get(&fingerprint(raw.get())) {
-                Some(feature) => self.insert(Arc::clone(feature), &mut warnings),
-                None => match Feature::read(raw.get(), told) {
-                    Ok(feature) => self.insert(Arc::new(feature), &mut warnings),
-                    Err(warning) => warnings.push(warning),
-                },
+            match known.feature(raw, told) {
+                Ok(feature) => self.insert(feature, &mut warnings),
+                Err(warning) => warnings.push(warning),
             }
         }
-        let known: AHashMap<u128, &Arc<Segment>> =
-            previous.segments.values().map(|known| (known.fingerprint, known)).collect();
         self.segments.clear();
         for raw in segments {
-            match known.get(&fingerprint(raw.get())) {
-                Some(segment) => {
-                    self.segments.insert(segment.id, Arc::clone(segment));
+            match known.segment(raw, told) {
+                Ok(segment) => {
+                    self.segments.insert(segment.id, segment);
                 }
-                None => match Segment::read(raw.get(), told) {
-                    Ok(segment) => {
-                        self.segments.insert(segment.id, Arc::new(segment));
-                    }
-                    Err(warning) => warnings.push(warning),
-                },
+                Err(warning) => warnings.push(warning),
             }
         }
         warnings
@@ -314,8 +288,8 @@ impl Told {
     }
 }
 
-fn fingerprint(text: &str) -> u128 {
-    xxh3_128(text.as_bytes())
+fn fingerprint(text: &[u8]) -> u128 {
+    xxh3_128(text)
 }
 
 /// The revision that `meta` tells. `None` where it tells none.

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     PollNow,
     admission::{self, DenialsWriter, MAX_WAITING, Queue},
+    arrival::Arrival,
     catalog::Catalog,
     chase::Chase,
     guard::{guarded, guarded_future},
@@ -195,12 +196,12 @@ impl SyncActor {
     fn poll(&mut self, at: usize, ctx: &mut Context<Self>) {
         let client = self.client();
         let Some(source) = self.sources.get_mut(at) else { return };
-        let Some((token, tag)) = source.begin() else { return };
+        let Some((token, tag, body)) = source.begin(&mut self.catalog) else { return };
         if let Some(timer) = source.timer.take() {
             ctx.cancel_future(timer);
         }
         let question = async move {
-            let answer = guarded_future(client.features(&token, tag.as_ref())).await;
+            let answer = guarded_future(client.features(&token, tag.as_ref(), body)).await;
             answer.unwrap_or(Err(UpstreamError::Panicked))
         };
         let done = question.into_actor(self).map(
@@ -214,7 +215,7 @@ impl SyncActor {
     fn polled(
         &mut self,
         at: usize,
-        result: Result<Fetched, UpstreamError>,
+        result: Result<Fetched<Arrival>, UpstreamError>,
         ctx: &mut Context<Self>,
     ) {
         let (now, dice) = (self.now(), self.roll());

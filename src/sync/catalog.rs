@@ -11,6 +11,7 @@ use ahash::{AHashMap, AHashSet};
 use tokio::sync::Notify;
 
 use super::{
+    arrival::Arrival,
     figures::{Figures, Published},
     guard::guarded,
     priority,
@@ -20,6 +21,7 @@ use crate::{
     snapshot::{Claims, Definitions, Edition, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
+    upstream::Sink as _,
 };
 
 /// Which flags an environment's name leads to.
@@ -157,18 +159,37 @@ impl Catalog {
         part: PartId,
         json: impl AsRef<[u8]>,
     ) -> Result<usize, BadPayload> {
+        let mut arrival = self.expect_payload(part);
+        arrival.expect(json.as_ref().len());
+        arrival.push(json.as_ref());
+        // Compiling takes room of its own.
+        drop(json);
+        self.take_in(part, arrival.read()?)
+    }
+
+    /// What is to take the next payload of `part`.
+    pub(super) fn expect_payload(&mut self, part: PartId) -> Arrival {
+        // What it takes need not come on top of what was published before.
+        self.reclaim();
+        let delivered = self.parts.get(part.0).and_then(|it| it.delivered.as_ref());
+        let previous = delivered.map(|it| Arc::clone(&it.features)).unwrap_or_default();
+        // INVARIANT: what is told does not change once upstream is asked. One world's tokens are all
+        // granted before, and many worlds tell everything.
+        Arrival::after(&previous, self.told())
+    }
+
+    /// Compiles what came for every scope in use, as [`Catalog::deliver`] does.
+    ///
+    /// # Errors
+    /// When our engine fails on it. Nothing was changed.
+    pub(super) fn take_in(
+        &mut self,
+        part: PartId,
+        (features, warnings): (Features, Vec<Warning>),
+    ) -> Result<usize, BadPayload> {
         self.reclaim();
         let Some(slot) = self.parts.get(part.0) else { return Ok(0) };
         let environment = slot.environment.clone();
-        let previous = slot.delivered.as_ref().map(|it| Arc::clone(&it.features));
-        let previous = previous.unwrap_or_default();
-        let told = self.told();
-        let parsed =
-            guarded(|| Features::parse_as(told, json.as_ref(), &previous, priority::give_way));
-        let (features, warnings) = parsed.ok_or(BadPayload::Panicked)??;
-        // Compiling takes room of its own.
-        drop(json);
-        drop(previous);
         let flags = features.len();
         let delivered = Delivered { features: Arc::new(features), warnings };
         let compiled = self.compile(&environment, part, &delivered).ok_or(BadPayload::Panicked)?;

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{http::header::HeaderValue, web::Bytes};
+use actix_web::http::header::HeaderValue;
 
 use super::{
+    arrival::Arrival,
     catalog::{BadPayload, Catalog, PartId},
     figures::FetchOutcome,
     guard::guarded,
@@ -119,14 +120,17 @@ impl Source {
         }
     }
 
-    /// What to ask with. `None`: upstream is being asked already.
-    pub(super) fn begin(&mut self) -> Option<(Token, Option<HeaderValue>)> {
+    /// What to ask with, and what is to take the answer. `None`: upstream is being asked already.
+    pub(super) fn begin(
+        &mut self,
+        catalog: &mut Catalog,
+    ) -> Option<(Token, Option<HeaderValue>, Arrival)> {
         if self.state == Polling::Busy {
             return None;
         }
         self.state = Polling::Busy;
         self.begun = self.claims.begin();
-        Some((self.token.clone(), self.tag.clone()))
+        Some((self.token.clone(), self.tag.clone(), catalog.expect_payload(self.part)))
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -146,7 +150,7 @@ impl Source {
     /// Takes upstream's answer, publishes what is new in it, and logs a change of state.
     pub(super) fn take(
         &mut self,
-        result: Result<Fetched, UpstreamError>,
+        result: Result<Fetched<Arrival>, UpstreamError>,
         catalog: &mut Catalog,
         (now, dice): (Duration, f64),
     ) -> Outcome {
@@ -180,7 +184,7 @@ impl Source {
     /// When the payload is no good. Nothing was changed.
     pub(super) fn bootstrap(
         &mut self,
-        json: Bytes,
+        json: Vec<u8>,
         catalog: &mut Catalog,
     ) -> Result<usize, BadPayload> {
         if Catalog::count(&json)? == 0 {
@@ -194,13 +198,13 @@ impl Source {
 
     fn deliver(
         &mut self,
-        result: Result<Fetched, UpstreamError>,
+        result: Result<Fetched<Arrival>, UpstreamError>,
         catalog: &mut Catalog,
     ) -> Result<Event, Failure> {
         let Fetched::Payload { body, etag } = result? else { return Ok(Event::Unchanged) };
-        let hash = Some(xxhash_rust::xxh3::xxh3_128(&body));
+        let hash = Some(body.hash());
         if hash != self.hash {
-            self.flags = catalog.deliver(self.part, body)?;
+            self.flags = catalog.take_in(self.part, body.read()?)?;
             catalog.publish();
             // INVARIANT: our tag and hash are of what is served, whatever panics before.
             self.hash = hash;

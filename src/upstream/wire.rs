@@ -14,7 +14,7 @@ use futures_util::stream::{Stream, StreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{CLIENT_SPEC, MAX_ANSWER_BYTES, UpstreamError};
+use super::{CLIENT_SPEC, MAX_ANSWER_BYTES, Sink, UpstreamError};
 use crate::{
     config::Identity,
     token::{Kind, Scope, Token},
@@ -65,8 +65,8 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The whole body, in the room that was announced for it. Where none was, in as much as the
-/// `longest` one so far took, and in no less than [`ROOM_BYTES`].
+/// Hands the whole body to `body`, which is to expect what was announced. Where nothing was, as much
+/// as the `longest` one so far took, and no less than [`ROOM_BYTES`]. Returns how long it was.
 ///
 /// # Errors
 ///
@@ -75,23 +75,26 @@ pub(super) async fn read(
     chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
     headers: &HeaderMap,
     longest: usize,
-) -> Result<Bytes, UpstreamError> {
+    body: &mut dyn Sink,
+) -> Result<usize, UpstreamError> {
     let room = match length(headers) {
         Some(announced) if announced > MAX_ANSWER_BYTES => return Err(UpstreamError::TooLarge),
         Some(announced) => announced,
         // As long as any so far, and some more.
         None => (longest + longest / 8).clamp(ROOM_BYTES, MAX_ANSWER_BYTES),
     };
-    let mut body = Vec::with_capacity(room);
+    body.expect(room);
+    let mut got = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(UpstreamError::Broken)?;
-        if chunk.len() > MAX_ANSWER_BYTES - body.len() {
+        if chunk.len() > MAX_ANSWER_BYTES - got {
             return Err(UpstreamError::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        got += chunk.len();
+        body.push(&chunk);
     }
-    check_length(headers, body.len())?;
-    Ok(body.into())
+    check_length(headers, got)?;
+    Ok(got)
 }
 
 pub(super) fn is_redirect(status: StatusCode) -> bool {
@@ -243,8 +246,9 @@ mod tests {
         for longest in [0, 3, 100] {
             let mut chunks =
                 futures_util::stream::iter(["ab", "", "cdef"].map(|it| Ok(Bytes::from(it))));
-            let body = read(&mut chunks, &HeaderMap::new(), longest).now_or_never().unwrap();
-            assert_eq!(body.unwrap(), "abcdef", "{longest}");
+            let mut body = Vec::new();
+            let got = read(&mut chunks, &HeaderMap::new(), longest, &mut body).now_or_never();
+            assert_eq!((got.unwrap().unwrap(), &*body), (6, &b"abcdef"[..]), "{longest}");
         }
     }
 
@@ -254,11 +258,11 @@ mod tests {
         let chunks = [half.clone(), half, Bytes::from_static(b"x"), Bytes::new()];
         let mut chunks = futures_util::stream::iter(chunks.map(Ok));
         let mut headers = HeaderMap::new();
-        let result = read(&mut chunks, &headers, 0).now_or_never().unwrap();
+        let result = read(&mut chunks, &headers, 0, &mut Vec::new()).now_or_never().unwrap();
         assert!(matches!(result, Err(UpstreamError::TooLarge)));
         assert_eq!(chunks.size_hint().0, 1, "the last one is left");
         headers.insert(header::CONTENT_LENGTH, (MAX_ANSWER_BYTES + 1).into());
-        let result = read(&mut chunks, &headers, 0).now_or_never().unwrap();
+        let result = read(&mut chunks, &headers, 0, &mut Vec::new()).now_or_never().unwrap();
         assert!(matches!(result, Err(UpstreamError::TooLarge)), "as it is announced");
         assert_eq!(chunks.size_hint().0, 1);
     }

@@ -73,7 +73,7 @@ impl Feature {
             variants,
             dependencies,
             warnings: faults.into_iter().map(|fault| Warning::about(name, fault)).collect(),
-            fingerprint: fingerprint(text),
+            fingerprint: fingerprint(text.as_bytes()),
             raw: told.keep(text),
         })
     }
@@ -105,7 +105,12 @@ impl Segment {
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
             .map_err(|fault| format!("segment `{id}`: {fault}"));
-        Ok(Self { id, constraints, fingerprint: fingerprint(text), raw: told.keep(text) })
+        Ok(Self {
+            id,
+            constraints,
+            fingerprint: fingerprint(text.as_bytes()),
+            raw: told.keep(text),
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use actix_web::web::Bytes;
 
 use super::SyncActor;
 use crate::{
@@ -44,7 +43,7 @@ impl SyncActor {
         ctx.spawn(done);
     }
 
-    fn bootstrapped(&mut self, at: usize, answer: Result<Bytes, UpstreamError>) {
+    fn bootstrapped(&mut self, at: usize, answer: Result<Vec<u8>, UpstreamError>) {
         let Some(source) = self.sources.get_mut(at) else { return };
         if source.machine.has_delivered() {
             return tracing::debug!("the bootstrap is not needed: upstream answered before it");
