@@ -32,21 +32,28 @@ impl ConjunctionsBuilder {
         Self { built, known: AHashMap::new(), always }
     }
 
-    /// Two literals that hold together where all of `literals` do.
-    pub(super) fn two_of(&mut self, literals: &[u32]) -> [u32; 2] {
-        // In whatever order they are asked for, and however often.
-        let mut literals = literals.to_vec();
-        literals.sort_unstable();
-        literals.dedup();
+    /// Two literals that hold together where all of `literals` do. These are taken.
+    pub(super) fn two_of(&mut self, literals: &mut Vec<u32>) -> [u32; 2] {
+        if literals.len() > 2 {
+            // In whatever order they are asked for, and however often.
+            literals.sort_unstable();
+            literals.dedup();
+        }
         // By halves, so that the way to each of a thousand is ten steps.
         while literals.len() > 2 {
-            let halved = literals.chunks(2).map(|two| match *two {
-                [one, other] => self.literal_of([one, other]),
-                _ => two.first().copied().unwrap_or(self.always),
-            });
-            literals = halved.collect();
+            for to in 0..literals.len().div_ceil(2) {
+                let literal = match literals.get(2 * to..).unwrap_or_default() {
+                    [one, other, ..] => self.literal_of([*one, *other]),
+                    [one] => *one,
+                    [] => self.always,
+                };
+                if let Some(place) = literals.get_mut(to) {
+                    *place = literal;
+                }
+            }
+            literals.truncate(literals.len().div_ceil(2));
         }
-        match *literals {
+        match *literals.as_slice() {
             [one, other] => [one, other],
             [one] => [one, self.always],
             _ => [self.always; 2],
@@ -110,7 +117,7 @@ mod tests {
         for count in 0..40 {
             let literals: Vec<u32> = (100..100 + count).rev().collect();
             let mut builder = builder();
-            let two = builder.two_of(&literals);
+            let two = builder.two_of(&mut literals.clone());
             let built = builder.build();
             let mut all: Vec<u32> =
                 two.iter().flat_map(|literal| spelled(&built, *literal)).collect();
@@ -128,7 +135,7 @@ mod tests {
     fn a_conjunction_fails_with_any_holds_with_all_and_is_open_otherwise() {
         const TRUTHS: [Truth; 3] = [Truth::FAILS, Truth::HOLDS, Truth::OPEN];
         let mut builder = ConjunctionsBuilder::behind(3, 2);
-        let [three, _] = builder.two_of(&[0, 1, 2]);
+        let [three, _] = builder.two_of(&mut vec![0, 1, 2]);
         let conjunctions = builder.build();
         assert_eq!((three, conjunctions.pair(three)), (3, Some([0, 1])), "and the third one");
         let expected = |one: Truth, other: Truth| match (one, other) {
@@ -149,10 +156,10 @@ mod tests {
     #[test]
     fn equal_conjunctions_are_one() {
         let mut builder = builder();
-        let two = builder.two_of(&[0, 2, 4]);
-        assert_eq!(builder.two_of(&[4, 2, 0, 2]), two, "in any order, however often");
-        assert_ne!(builder.two_of(&[0, 3, 4]), two);
-        assert_eq!(builder.two_of(&[4, 4]), [4, ALWAYS], "one literal stands for itself");
+        let two = builder.two_of(&mut vec![0, 2, 4]);
+        assert_eq!(builder.two_of(&mut vec![4, 2, 0, 2]), two, "in any order, however often");
+        assert_ne!(builder.two_of(&mut vec![0, 3, 4]), two);
+        assert_eq!(builder.two_of(&mut vec![4]), [4, ALWAYS], "one literal stands for itself");
         assert_eq!(builder.build().pairs.len(), 2);
     }
 }

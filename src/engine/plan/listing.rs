@@ -72,6 +72,8 @@ struct Writer<'p> {
     conjunctions: ConjunctionsBuilder,
     /// How many parts the last flag has so far.
     length: u32,
+    /// What one strategy asks for. Kept from one to the next.
+    literals: Vec<u32>,
 }
 
 // === impl Plan ===
@@ -98,58 +100,60 @@ impl<'p> Writer<'p> {
     fn new(plan: &'p Plan) -> Self {
         let behind = plan.literal_of_dependency(plan.dependencies.len() as u32);
         let conjunctions = ConjunctionsBuilder::behind(behind, plan.conditions.always());
-        Self { plan, listing: Listing::default(), conjunctions, length: 0 }
+        Self { plan, listing: Listing::default(), conjunctions, length: 0, literals: Vec::new() }
     }
 
     fn flag(&mut self, number: u32, flag: &Flag) {
+        let strategies = slice(&self.plan.strategies, &flag.strategies);
         match flag.kind {
             Kind::Folded(OFF) => {}
-            Kind::Folded(_) => self.push(Draft {
-                part: self.unconditional(),
-                run: Run::of(flag.fragment),
-                late: None,
-                follows: false,
-            }),
-            Kind::Live => match self.drafts(flag) {
-                Some(drafts) => drafts.into_iter().for_each(|draft| self.push(draft)),
-                None => self.push(Draft {
-                    part: Part {
-                        literals: [self.plan.conditions.unknown(); 2],
-                        share: self.plan.rollouts.everybody(),
-                    },
-                    run: Run::of(flag.fragment),
-                    late: Some(Late::Flag(number)),
-                    follows: false,
-                }),
-            },
+            Kind::Folded(_) => {
+                let always = self.plan.conditions.always();
+                self.push(self.draft(flag, [always; 2]));
+            }
+            Kind::Live if strategies.iter().all(|strategy| self.share(strategy).is_some()) => {
+                for (at, strategy) in (0..).zip(strategies) {
+                    let draft = self.strategy(flag, strategy);
+                    self.push(Draft { follows: at > 0, ..draft });
+                }
+            }
+            Kind::Live => {
+                let unknown = self.plan.conditions.unknown();
+                let draft = self.draft(flag, [unknown; 2]);
+                self.push(Draft { late: Some(Late::Flag(number)), ..draft });
+            }
         }
     }
 
-    fn unconditional(&self) -> Part {
-        Part { literals: [self.plan.conditions.always(); 2], share: self.plan.rollouts.everybody() }
+    /// What these literals alone let be on.
+    fn draft(&self, flag: &Flag, literals: [u32; 2]) -> Draft {
+        Draft {
+            part: Part { literals, share: self.plan.rollouts.everybody() },
+            run: Run::of(flag.fragment),
+            late: None,
+            follows: false,
+        }
     }
 
-    /// The parts that are a live flag. `None` for one that asks for what no part can.
-    fn drafts(&mut self, flag: &Flag) -> Option<Vec<Draft>> {
-        let strategies = slice(&self.plan.strategies, &flag.strategies);
-        let shares: Option<Vec<Share>> = strategies.iter().map(|one| self.share(one)).collect();
-        let each = (0..).zip(strategies).zip(shares?);
-        let drafts = each.map(|((at, strategy), share)| {
-            let parents = flag.dependencies.clone();
-            let parents = parents.map(|dependency| self.plan.literal_of_dependency(dependency));
-            let own = slice(&self.plan.literals, &strategy.literals).iter().copied();
-            let literals: Vec<u32> = own.chain(parents).collect();
-            let (run, late) = match strategy.outcome {
-                Outcome::Is(code) => (Run::of(flag.fragment + (code - ON)), None),
-                Outcome::Drawn(draw) => {
-                    let first = flag.fragment;
-                    (Run::of(first), Some(Late::Drawn { draw, first }))
-                }
-            };
-            let part = Part { literals: self.conjunctions.two_of(&literals), share };
-            Draft { part, run, late, follows: at > 0 }
-        });
-        Some(drafts.collect())
+    /// The part that is a strategy of a flag, which asks for nothing that no part can.
+    fn strategy(&mut self, flag: &Flag, strategy: &Strategy) -> Draft {
+        let plan = self.plan;
+        self.literals.clear();
+        self.literals.extend_from_slice(slice(&plan.literals, &strategy.literals));
+        let parents = flag.dependencies.clone();
+        self.literals.extend(parents.map(|dependency| plan.literal_of_dependency(dependency)));
+        let literals = self.conjunctions.two_of(&mut self.literals);
+        let mut draft = self.draft(flag, literals);
+        if let Some(share) = self.share(strategy) {
+            draft.part.share = share;
+        }
+        match strategy.outcome {
+            Outcome::Is(code) => draft.run = Run::of(flag.fragment + (code - ON)),
+            Outcome::Drawn(draw) => {
+                draft.late = Some(Late::Drawn { draw, first: flag.fragment });
+            }
+        }
+        draft
     }
 
     /// Whom a strategy's own test lets have its flag, if a part can say that.
