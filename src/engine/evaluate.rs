@@ -179,7 +179,7 @@ impl<M: Memory> Evaluation<'_, M> {
         }
     }
 
-    /// As [`Evaluation::outcome`], where it is not asked for by the thousand.
+    /// As [`Evaluation::outcome`], where a call more does not count.
     #[inline(never)]
     pub(super) fn outcome_of(&mut self, number: u32) -> u32 {
         self.outcome(number)
@@ -191,8 +191,8 @@ impl<M: Memory> Evaluation<'_, M> {
         self.memory.holds(&self.plan.conditions, condition, self.context)
     }
 
-    // In line with what is most asked for (conditions), out of line what is less (parents, draws): in
-    // the list of a thousand flags this is worth a fifteenth of the instructions.
+    // In line with what is most asked for (conditions), out of line what is less (parents, draws): a
+    // flag that is asked for by name is decided in the time of some calls.
     #[inline(always)]
     fn decide(&mut self, flag: &Flag) -> u32 {
         if !flag.dependencies.is_empty() && !self.is_let_by_parents(flag) {

@@ -33,8 +33,10 @@ impl Evaluation<'_, Remembering<'_>> {
                 // Chance decides when somebody asks for the part alone.
                 (on, open) = (0, on | open);
             }
+            // Who is decided by a part before has nothing open.
+            open &= !self.taken(on, was_decided, block);
             if open != 0 {
-                on |= self.settle(open, block, parts);
+                on = self.settle((on, open), was_decided, block, parts);
             }
             let taken = self.taken(on, was_decided, block);
             was_decided = (on | taken) >> LAST;
@@ -84,10 +86,16 @@ impl Evaluation<'_, Remembering<'_>> {
         taken
     }
 
-    /// Those of the `open` parts that are on: what is decided only when somebody asks is asked.
+    /// Those of the parts that are `on`, and of the `open` ones before which no other part decides:
+    /// what is decided only when somebody asks is asked.
     #[cold]
-    fn settle(&mut self, mut open: u64, block: &Block, parts: &[Part]) -> u64 {
-        let mut on = 0;
+    fn settle(
+        &mut self,
+        (mut on, mut open): (u64, u64),
+        was_decided: u64,
+        block: &Block,
+        parts: &[Part],
+    ) -> u64 {
         while open != 0 {
             let at = open.trailing_zeros();
             let bit = 1 << at;
@@ -100,7 +108,10 @@ impl Evaluation<'_, Remembering<'_>> {
                 }
                 (_, None) => false,
             };
-            on |= if is_on { bit } else { 0 };
+            if is_on {
+                on |= bit;
+                open &= !self.taken(on, was_decided, block);
+            }
         }
         on
     }

@@ -183,7 +183,8 @@ fn a_list_agrees_with_its_flags_however_their_strategies_fall_into_blocks() {
     let (mut on, mut variants, mut parts, mut longest) = (0, 0, 0, 0);
     for seed in 0..60 {
         let (plan, names) = many(seed);
-        (parts, longest) = (parts.max(plan.listing.len()), longest.max(plan.listing.longest));
+        parts = parts.max(plan.listing.len());
+        longest = plan.flags.iter().map(|flag| flag.strategies.len()).fold(longest, usize::max);
         for asked_for in 0..16_u64 {
             let mut writer = context.start(&plan, 0, seed + asked_for);
             if asked_for & 1 == 1 {

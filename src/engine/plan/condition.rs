@@ -31,7 +31,8 @@ pub(in crate::engine) struct Conditions {
     /// Of each condition.
     homes: Vec<Home>,
     groups: Vec<Group>,
-    /// What is known of each literal before anything is: the common ones fail until they hold.
+    /// What is known of each literal before anything is: common conditions fail until they hold, and
+    /// their opposites hold.
     unasked: Box<[Truth]>,
     /// The groups that are decided whoever asks; those behind stand alone.
     common_groups: usize,

@@ -109,31 +109,33 @@ impl Fragments {
     /// The bytes of a run of fragments, each with its comma.
     #[inline]
     pub(in crate::engine) fn get(&self, profile: Profile, run: Run) -> &[u8] {
+        let [proxy, edge] = &self.spellings;
         match profile {
-            Profile::Proxy => self.spelled::<0>(run),
-            Profile::Edge => self.spelled::<1>(run),
+            Profile::Proxy => self.spelled(proxy, run, |&[end, _]| end),
+            Profile::Edge => self.spelled(edge, run, |&[_, end]| end),
         }
     }
 
     /// Appends the bytes of `runs`, one behind the other.
     pub(in crate::engine) fn copy_into(&self, body: &mut Vec<u8>, profile: Profile, runs: &[Run]) {
         // One loop for each, so that none asks in every turn which it is.
+        let [proxy, edge] = &self.spellings;
         match profile {
-            Profile::Proxy => {
-                runs.iter().for_each(|run| body.extend_from_slice(self.spelled::<0>(*run)));
-            }
-            Profile::Edge => {
-                runs.iter().for_each(|run| body.extend_from_slice(self.spelled::<1>(*run)));
-            }
+            Profile::Proxy => runs.iter().for_each(|run| {
+                body.extend_from_slice(self.spelled(proxy, *run, |&[end, _]| end));
+            }),
+            Profile::Edge => runs.iter().for_each(|run| {
+                body.extend_from_slice(self.spelled(edge, *run, |&[_, end]| end));
+            }),
         }
     }
 
+    /// What a run is in a spelling, whose place `of` a bound is.
     #[inline(always)]
-    fn spelled<const SPELLING: usize>(&self, run: Run) -> &[u8] {
-        let place = |at: u32| {
-            self.bounds.get(at as usize).map_or(0, |bound| bound.bytes[SPELLING] as usize)
-        };
-        self.spellings[SPELLING].get(place(run.first)..place(run.end)).unwrap_or(&[])
+    fn spelled<'s>(&self, spelling: &'s [u8], run: Run, of: impl Fn(&[u32; 2]) -> u32) -> &'s [u8] {
+        let place =
+            |at: u32| self.bounds.get(at as usize).map_or(0, |bound| of(&bound.bytes) as usize);
+        spelling.get(place(run.first)..place(run.end)).unwrap_or(&[])
     }
 
     /// The sum of the hashes of a run of fragments, wrapping.

@@ -22,7 +22,7 @@ pub(in crate::engine) struct Listing {
     /// The parts that are written late, in their order.
     lates: Vec<Late>,
     pub(in crate::engine) conjunctions: Conjunctions,
-    /// The most parts that one flag has.
+    /// The most parts that one flag has, as far as a block can hold them and what it begins with.
     pub(in crate::engine) longest: u32,
 }
 
@@ -201,7 +201,7 @@ impl<'p> Writer<'p> {
         listing.runs.push(run);
         listing.lates.extend(late);
         self.length = if follows { self.length + 1 } else { 1 };
-        listing.longest = listing.longest.max(self.length);
+        listing.longest = listing.longest.max(self.length.min(Block::PARTS as u32 + 1));
     }
 
     fn build(self) -> Listing {

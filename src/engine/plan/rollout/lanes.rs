@@ -243,7 +243,7 @@ impl Lanes {
             hashes = turn(hashes ^ scrambled(pending | begun(*word)));
             pending = ended(*word);
         }
-        hashes = hashes ^ scrambled(pending | begun(words.rest));
+        hashes ^= scrambled(pending | begun(words.rest));
         // The rest fills another block behind some of the prefixes, and is behind that one too.
         let is_filled = (shared + words.len % BLOCK).simd_ge(BLOCK);
         let filled = turn(hashes) ^ scrambled(ended(words.rest));
