@@ -11,7 +11,8 @@
 //! [`start`] makes one thread, nobody's worker, an `actix::Arbiter`. On it lives either the
 //! `SyncActor`, which asks upstream for flags and tokens, or the `Reloader`, which reads a file
 //! again; flags that never change need neither. Whoever it is owns the `Catalog`, which
-//! parses, compiles and holds the last good state, and is the only one to publish.
+//! compiles and holds the last good state, and is the only one to publish. What upstream sends is
+//! read by an `Arrival` as it comes.
 //!
 //! Each source, one per token that upstream is asked with, is in one of four states
 //! (`machine`): *Starting*, *Fresh*, *Retrying* or *Refused*. None of them is final, none takes

@@ -35,6 +35,7 @@ use crate::{
     token::Token,
 };
 
+use sink::Timed;
 use transport::Transport;
 
 pub use error::UpstreamError;
@@ -312,13 +313,13 @@ impl Client {
         Question { method, url, headers, body: None }
     }
 
-    /// One question and its whole answer, redirects and all, within the time that is set. The body of
-    /// a success goes to `body`.
+    /// One question and its whole answer, redirects and all, within the time that is set, which is
+    /// upstream's alone. The body of a success goes to `body`.
     async fn ask(&self, question: Question, body: &mut dyn Sink) -> Asked {
-        let within = self.endpoint.answer_within;
-        actix_rt::time::timeout(within, self.follow(question, body))
-            .await
-            .unwrap_or(Err(UpstreamError::TimedOut(within)))
+        let (within, taken) = (self.endpoint.answer_within, Cell::new(Duration::ZERO));
+        let mut body = Timed::new(body, &taken);
+        let answer = sink::within(within, &taken, self.follow(question, &mut body)).await;
+        answer.unwrap_or(Err(UpstreamError::TimedOut(within)))
     }
 
     async fn follow(&self, mut question: Question, body: &mut dyn Sink) -> Asked {

@@ -1,5 +1,7 @@
 //! A payload on its way from upstream: cut up as it comes where most of it is known.
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{catalog::BadPayload, guard::guarded, priority};
@@ -18,6 +20,8 @@ pub(super) struct Arrival {
 enum Body {
     /// Nothing is known of it: all at once it is read in one pass.
     Whole(Vec<u8>),
+    /// Nothing came yet, and mostly nothing will: upstream has nothing new. What came before.
+    Awaited(Arc<Features>),
     // What is known need not be held: megabytes, at the very time at which old and new flags are.
     Cut(Box<Incoming>),
     Bad(BadPayload),
@@ -27,12 +31,11 @@ enum Body {
 
 impl Arrival {
     /// Of a payload that comes after `previous`, of which what is `told` is kept.
-    pub(super) fn after(previous: &Features, told: Told) -> Self {
-        let body = if previous.is_empty() {
-            Body::Whole(Vec::new())
-        } else {
-            Body::Cut(Box::new(Incoming::new(told, previous, priority::give_way)))
-        };
+    // An upstream without tags sends the same again and again. Then all of it is looked up before its
+    // hash says so: nothing was held to be hashed before.
+    pub(super) fn after(previous: Arc<Features>, told: Told) -> Self {
+        let body =
+            if previous.is_empty() { Body::Whole(Vec::new()) } else { Body::Awaited(previous) };
         Self { hash: Xxh3::new(), told, body }
     }
 
@@ -50,6 +53,7 @@ impl Arrival {
         let nothing = Features::default();
         let read = guarded(|| match body {
             Body::Whole(json) => Ok(Features::parse_as(told, &json, &nothing, priority::give_way)?),
+            Body::Awaited(_) => Ok(Features::parse_as(told, &[], &nothing, priority::give_way)?),
             Body::Cut(incoming) => Ok(incoming.finish()?),
             Body::Bad(err) => Err(err),
         });
@@ -66,6 +70,13 @@ impl Sink for Arrival {
 
     fn push(&mut self, piece: &[u8]) {
         self.hash.update(piece);
+        if let Body::Awaited(previous) = &self.body {
+            let incoming = guarded(|| Incoming::new(self.told, previous, priority::give_way));
+            self.body = match incoming {
+                Some(incoming) => Body::Cut(Box::new(incoming)),
+                None => Body::Bad(BadPayload::Panicked),
+            };
+        }
         let pushed = match &mut self.body {
             Body::Whole(json) => {
                 json.extend_from_slice(piece);
@@ -73,7 +84,7 @@ impl Sink for Arrival {
             }
             Body::Cut(incoming) => guarded(|| incoming.push(piece)),
             // The rest is read all the same, so that its connection can be used again.
-            Body::Bad(_) => return,
+            Body::Awaited(_) | Body::Bad(_) => return,
         };
         match pushed {
             Some(Ok(())) => {}
@@ -101,7 +112,7 @@ mod tests {
     /// What takes `json`, in pieces of this size, after a payload that is known.
     fn arrived(json: &str, size: usize) -> Arrival {
         let (before, _) = Features::parse(BEFORE.as_bytes()).unwrap();
-        let mut arrival = Arrival::after(&before, Told::Definitions);
+        let mut arrival = Arrival::after(Arc::new(before), Told::Definitions);
         arrival.expect(json.len());
         json.as_bytes().chunks(size).for_each(|piece| arrival.push(piece));
         arrival
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_comes_after_something_reads_as_what_comes_first() {
-        let mut first = Arrival::after(&Features::default(), Told::Definitions);
+        let mut first = Arrival::after(Arc::default(), Told::Definitions);
         first.push(AFTER.as_bytes());
         let first = first.read().unwrap();
         assert_eq!((first.0.len(), first.1.len()), (2, 1));

@@ -21,7 +21,6 @@ use crate::{
     snapshot::{Claims, Definitions, Edition, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
-    upstream::Sink as _,
 };
 
 /// Which flags an environment's name leads to.
@@ -159,23 +158,30 @@ impl Catalog {
         part: PartId,
         json: impl AsRef<[u8]>,
     ) -> Result<usize, BadPayload> {
-        let mut arrival = self.expect_payload(part);
-        arrival.expect(json.as_ref().len());
-        arrival.push(json.as_ref());
+        self.reclaim();
+        let previous = self.previous(part);
+        let told = self.told();
+        let read =
+            guarded(|| Features::parse_as(told, json.as_ref(), &previous, priority::give_way));
+        let read = read.ok_or(BadPayload::Panicked)??;
         // Compiling takes room of its own.
-        drop(json);
-        self.take_in(part, arrival.read()?)
+        drop((json, previous));
+        self.take_in(part, read)
     }
 
     /// What is to take the next payload of `part`.
     pub(super) fn expect_payload(&mut self, part: PartId) -> Arrival {
         // What it takes need not come on top of what was published before.
         self.reclaim();
-        let delivered = self.parts.get(part.0).and_then(|it| it.delivered.as_ref());
-        let previous = delivered.map(|it| Arc::clone(&it.features)).unwrap_or_default();
         // INVARIANT: what is told does not change once upstream is asked. One world's tokens are all
         // granted before, and many worlds tell everything.
-        Arrival::after(&previous, self.told())
+        Arrival::after(self.previous(part), self.told())
+    }
+
+    /// What `part` delivered last.
+    fn previous(&self, part: PartId) -> Arc<Features> {
+        let delivered = self.parts.get(part.0).and_then(|part| part.delivered.as_ref());
+        delivered.map(|delivered| Arc::clone(&delivered.features)).unwrap_or_default()
     }
 
     /// Compiles what came for every scope in use, as [`Catalog::deliver`] does.

@@ -88,7 +88,12 @@ impl Extent {
 }
 
 fn ends_bare(byte: u8) -> bool {
-    matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace()
+    matches!(byte, b',' | b']' | b'}') || is_space(byte)
+}
+
+/// Whether JSON takes it for white space: less than ASCII does.
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 #[cfg(test)]

@@ -9,8 +9,11 @@ use serde::de::{Error as _, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    Feature, Features, PayloadError, Segment, Told, Warning, extent::Extent, fingerprint,
-    json::Text, revision,
+    Feature, Features, PayloadError, Segment, Told, Warning,
+    extent::{Extent, is_space},
+    fingerprint,
+    json::Text,
+    revision,
 };
 
 /// A payload on its way.
@@ -123,7 +126,8 @@ impl Incoming {
         if self.extent.is_under_way() {
             return self.go_on(bytes);
         }
-        let bytes = bytes.trim_ascii_start();
+        let spaces = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
+        let bytes = bytes.get(spaces..).unwrap_or_default();
         let Some((&mark, rest)) = bytes.split_first() else { return Ok(bytes) };
         self.next = match (self.next, mark) {
             (Next::Open, b'{') => Next::FirstKey,
