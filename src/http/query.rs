@@ -2,6 +2,8 @@
 
 mod marks;
 
+use std::string::FromUtf8Error;
+
 use self::marks::Marks;
 use super::{
     context::{Entries, Field, write_property, write_root},
@@ -270,8 +272,16 @@ fn split(pair: &str) -> (&str, &str) {
 fn decode<'t>(raw: &'t str, buffer: &'t mut String) -> &'t str {
     let mut bytes = std::mem::take(buffer).into_bytes();
     let is_whole = unescape(raw.as_bytes(), &mut bytes);
-    *buffer =
-        String::from_utf8(bytes).ok().filter(|_| is_whole).unwrap_or_else(|| raw.replace('+', " "));
+    *buffer = match String::from_utf8(bytes) {
+        Ok(text) if is_whole => text,
+        other => {
+            // As it stands, in the memory that there is.
+            bytes = other.map_or_else(FromUtf8Error::into_bytes, String::into_bytes);
+            bytes.clear();
+            bytes.extend(raw.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }));
+            String::from_utf8(bytes).unwrap_or_default()
+        }
+    };
     buffer
 }
 

@@ -137,23 +137,29 @@ proptest::proptest! {
 
     #[test]
     fn the_short_way_cuts_as_the_long_way_does(
+        before in "([a-z]{0,20}=[a-z%+]{0,30}&){0,4}",
         query in "(properties)?(\\[|%5B|%5b)?[a%+=\\[\\]&]{0,4}(\\]|%5D|%5d)?=?[a=\\]%+]{0,3}&?[a=]{0,2}",
     ) {
+        // Behind other pairs, so that it may lie across the end of what is looked at at once.
+        let start = before.len();
         let pair = cut(&query);
-        let behind = (pair.len() < query.len()).then_some(pair.len() + 1);
+        let behind = (pair.len() < query.len()).then_some(start + pair.len() + 1);
         let (name, value) = split(pair);
         let mut buffer = String::new();
         let long = (Name::parse(Raw::new(name).decode(&mut buffer)), Raw::new(value), behind);
-        let mut marks = Marks::of(query.as_bytes());
-        if let Some(short) = cut_usual(&query, 0, &mut marks) {
+        let whole = [before, query.clone()].concat();
+        let mut marks = Marks::of(whole.as_bytes());
+        marks.skip_before(start);
+        if let Some(short) = cut_usual(&whole, start, &mut marks) {
             proptest::prop_assert_eq!(short, long);
         }
         // The next pair's marks are all there yet.
-        marks.skip_before(pair.len() + 1);
+        let next = start + pair.len() + 1;
+        marks.skip_before(next);
         let left: Vec<usize> = std::iter::from_fn(|| marks.next()).collect();
-        let behind = query.get(pair.len() + 1..).unwrap_or_default();
+        let behind = whole.get(next..).unwrap_or_default();
         let expected = behind.match_indices(['&', '=', '%', '+', '[', ']']);
-        let expected: Vec<usize> = expected.map(|(at, _)| pair.len() + 1 + at).collect();
+        let expected: Vec<usize> = expected.map(|(at, _)| next + at).collect();
         proptest::prop_assert_eq!(left, expected);
     }
 
