@@ -99,15 +99,18 @@ impl Tag {
         let mut end = Text::default();
         end.push(b"-");
         end.push(&digits_of(basis));
-        let is_ours = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        let rests_on_it = |held: &&[u8]| {
+            held.ends_with(end.as_bytes()) && held.len() <= LONGEST_OPAQUE && is_ours(held)
+        };
         let lines = headers.get_all(IF_NONE_MATCH);
-        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()));
-        let held = held.find(|held| {
-            held.ends_with(end.as_bytes())
-                && held.len() <= LONGEST_OPAQUE
-                && held.iter().all(is_ours)
-        })?;
+        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()).map(move |it| (line, it)));
+        let (line, held) = held.find(|(_, held)| rests_on_it(held))?;
         let mut text = Text::opened(surface);
+        let opening = text.as_bytes();
+        // Mostly it is all that the line says, in our spelling: then it need not be spelled again.
+        if line.as_bytes().starts_with(opening) && line.len() == opening.len() + held.len() + 1 {
+            return Some(line.clone());
+        }
         text.push(held);
         text.closed()
     }
@@ -229,6 +232,13 @@ fn digits_of(word: u64) -> [u8; WORD] {
     };
     let [high, low] = [word >> 32, word & 0xffff_ffff].map(eight).map(u128::from);
     (high << u64::BITS | low).to_be_bytes()
+}
+
+/// Whether a tag has no other characters than ours.
+fn is_ours(opaque: &[u8]) -> bool {
+    // Each is looked at, whatever the ones before are: sixteen at once.
+    let is = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    opaque.iter().fold(true, |all, byte| all & is(byte))
 }
 
 /// Reads digits as we write them: hexadecimal, in lower case, at least one and at most 32.

@@ -82,8 +82,10 @@ fn an_answer_that_rests_on_the_same_is_recognised_whatever_it_says() {
         tag.into_header(Surface::Proxy).unwrap().to_str().unwrap().to_owned()
     };
     let long = format!("{}{}", "0".repeat(LONGEST), text(1, Some(7)).trim_start_matches("W/\""));
-    let rows: [(String, Option<u128>); 8] = [
+    let rows: [(String, Option<u128>); 10] = [
         (text(1, Some(7)), Some(1)),
+        (text(1, Some(7)).replace("W/", ""), Some(1)),
+        (format!("{} ,", text(1, Some(7)).replace("W/", "")), Some(1)),
         (format!("{}, {}", text(1, Some(8)), text(2, Some(7))), Some(2)),
         (text(1, Some(8)), None),
         (text(1, None), None),
