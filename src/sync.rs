@@ -46,7 +46,8 @@ use tokio::sync::oneshot;
 use self::{
     actor::{AdmitCaller, SyncActor},
     admission::{Denials, MAX_DENIALS, MAX_TOKEN_BYTES},
-    catalog::{BadPayload, Catalog, World},
+    arrival::BadPayload,
+    catalog::{Catalog, World},
     figures::Figures,
 };
 use crate::{

@@ -35,7 +35,6 @@ use crate::{
     token::Token,
 };
 
-use sink::Timed;
 use transport::Transport;
 
 pub use error::UpstreamError;
@@ -317,7 +316,7 @@ impl Client {
     /// upstream's alone. The body of a success goes to `body`.
     async fn ask(&self, question: Question, body: &mut dyn Sink) -> Asked {
         let (within, taken) = (self.endpoint.answer_within, Cell::new(Duration::ZERO));
-        let mut body = Timed::new(body, &taken);
+        let mut body = sink::Timed::new(body, &taken);
         let answer = sink::within(within, &taken, self.follow(question, &mut body)).await;
         answer.unwrap_or(Err(UpstreamError::TimedOut(within)))
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{catalog::BadPayload, guard::guarded, priority};
+use super::{guard::guarded, priority};
 use crate::{
-    engine::{Features, Incoming, Told, Warning},
+    engine::{Features, Incoming, PayloadError, Told, Warning},
     upstream::Sink,
 };
 
@@ -25,6 +25,15 @@ enum Body {
     // What is known need not be held: megabytes, at the very time at which old and new flags are.
     Cut(Box<Incoming>),
     Bad(BadPayload),
+}
+
+/// A payload that is no good. The one before it stays.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadPayload {
+    #[error("the payload cannot be read: {0}")]
+    Unreadable(#[from] PayloadError),
+    #[error("our engine fails on the payload: this is a bug in offleash")]
+    Panicked,
 }
 
 // === impl Arrival ===

@@ -11,13 +11,13 @@ use ahash::{AHashMap, AHashSet};
 use tokio::sync::Notify;
 
 use super::{
-    arrival::Arrival,
+    arrival::{Arrival, BadPayload},
     figures::{Figures, Published},
     guard::guarded,
     priority,
 };
 use crate::{
-    engine::{Compiler, Features, Host, PayloadError, Plan, Projects, Told, Warning},
+    engine::{Compiler, Features, Host, Plan, Projects, Told, Warning},
     snapshot::{Claims, Definitions, Edition, Grant, Publisher},
     telemetry,
     token::{Kind, Scope, Token},
@@ -60,15 +60,6 @@ pub(super) struct Catalog {
     /// INVARIANT: once true, never false again.
     pub(super) ready: bool,
     figures: Arc<Figures>,
-}
-
-/// A payload that is no good. The one before it stays.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BadPayload {
-    #[error("the payload cannot be read: {0}")]
-    Unreadable(#[from] PayloadError),
-    #[error("our engine fails on the payload: this is a bug in offleash")]
-    Panicked,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::{
     PollNow, StartError,
     actor::RECLAIM_EVERY,
-    catalog::{BadPayload, Catalog, PartId},
+    arrival::BadPayload,
+    catalog::{Catalog, PartId},
     machine::{Event, Machine, Policy, Say, Trouble},
     priority, startup,
 };

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use actix_web::http::header::HeaderValue;
 
 use super::{
-    arrival::Arrival,
-    catalog::{BadPayload, Catalog, PartId},
+    arrival::{Arrival, BadPayload},
+    catalog::{Catalog, PartId},
     figures::FetchOutcome,
     guard::guarded,
     machine::{Event, Machine, Policy, Say, Trouble},
