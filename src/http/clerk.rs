@@ -1,7 +1,8 @@
 //! What the server runs: one service that answers every request, whatever it asks for.
 //!
-//! There is no router, no middleware and no application of actix-web: a request's head goes to its
-//! handler as actix-http read it. Most requests are answered before the service's call returns;
+//! There is no router, no middleware and no application of actix-web
+//! (`docs/adr/0007-no-application-behind-the-server.md`): a request's head goes to its handler as
+//! actix-http read it. Most requests are answered before the service's call returns;
 //! only those with a body, and those whose token upstream has to be asked about, are waited for.
 
 use std::{
