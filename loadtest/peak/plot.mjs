@@ -81,7 +81,9 @@ function byMode(rows) {
 export function drawing({ date, machine, options, throughput }) {
   const present = Object.entries(LOOKS).filter(([program]) => throughput.some((row) => row.program === program));
   const legend = present.flatMap(([, { label, colour }], n) => [dot(76 + n * 190, 24, colour), text(87 + n * 190, 28, label, { size: 12.5 })]);
-  const foot = `${date.slice(0, 10)}, ${machine.cpu}: one core for the program, one for wrk; ${whole(Number(options.contexts))} different contexts, ${options.connections} connections, ` +
+  // By its name alone: the report has the rest, and the line has to fit.
+  const cpu = machine.cpu.replace(/ \(.*/, '');
+  const foot = `${date.slice(0, 10)}, ${cpu}: one core for the program, one for wrk; ${whole(Number(options.contexts))} different contexts, ${options.connections} connections, ` +
     `medians of ${options.rounds} rounds of ${options.seconds} s. Logarithmic scales.`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="DejaVu Sans, Liberation Sans, Arial, sans-serif">
 <rect width="100%" height="100%" fill="white"/>
