@@ -254,14 +254,16 @@ impl Features {
         let known = Known::of(previous, told);
         self.features.clear();
         for raw in features {
-            match known.feature(raw, told) {
+            let read = || Feature::read(raw.get(), told).map(Arc::new);
+            match known.feature(raw.get().as_bytes()).map_or_else(read, Ok) {
                 Ok(feature) => self.insert(feature, &mut warnings),
                 Err(warning) => warnings.push(warning),
             }
         }
         self.segments.clear();
         for raw in segments {
-            match known.segment(raw, told) {
+            let read = || Segment::read(raw.get(), told).map(Arc::new);
+            match known.segment(raw.get().as_bytes()).map_or_else(read, Ok) {
                 Ok(segment) => {
                     self.segments.insert(segment.id, segment);
                 }

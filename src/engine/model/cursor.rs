@@ -170,7 +170,6 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn skip_space(&mut self) {
-        let is_space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         while self.next().is_some_and(is_space) {
             self.skip(1);
         }
@@ -181,6 +180,12 @@ impl<'a> Cursor<'a> {
     fn skip(&mut self, bytes: usize) {
         self.0 = self.0.get(bytes..).unwrap_or_default();
     }
+}
+
+/// Whether JSON takes it for white space: less than ASCII does.
+#[inline]
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// How many bytes stand before the first quote, backslash or control character; eight at a time.

@@ -2,6 +2,8 @@
 
 use memchr::memchr2;
 
+use super::cursor::is_space;
+
 /// The value under way.
 ///
 /// Of what is JSON it finds the end; of what is none, an end: whoever reads the text will say so.
@@ -89,11 +91,6 @@ impl Extent {
 
 fn ends_bare(byte: u8) -> bool {
     matches!(byte, b',' | b']' | b'}') || is_space(byte)
-}
-
-/// Whether JSON takes it for white space: less than ASCII does.
-pub(super) fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 #[cfg(test)]

@@ -9,11 +9,8 @@ use serde::de::{Error as _, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    Feature, Features, PayloadError, Segment, Told, Warning,
-    extent::{Extent, is_space},
-    fingerprint,
-    json::Text,
-    revision,
+    Feature, Features, PayloadError, Segment, Told, Warning, cursor::is_space, extent::Extent,
+    fingerprint, json::Text, revision,
 };
 
 /// A payload on its way.
@@ -223,8 +220,8 @@ impl Incoming {
         match list {
             List::Features => {
                 (self.between)();
-                let feature = match self.known.features.get(&fingerprint(text)) {
-                    Some(feature) => Ok(Arc::clone(feature)),
+                let feature = match self.known.feature(text) {
+                    Some(feature) => Ok(feature),
                     None => Feature::read(raw(text)?, told).map(Arc::new),
                 };
                 let warnings = self.warnings[0].get_or_insert_default();
@@ -234,8 +231,8 @@ impl Incoming {
                 }
             }
             List::Segments => {
-                let segment = match self.known.segments.get(&fingerprint(text)) {
-                    Some(segment) => Ok(Arc::clone(segment)),
+                let segment = match self.known.segment(text) {
+                    Some(segment) => Ok(segment),
                     None => Segment::read(raw(text)?, told).map(Arc::new),
                 };
                 match segment {
@@ -276,15 +273,13 @@ impl Known {
     }
 
     /// The feature of this text.
-    pub(super) fn feature(&self, raw: &RawValue, told: Told) -> Result<Arc<Feature>, Warning> {
-        let known = self.features.get(&fingerprint(raw.get().as_bytes()));
-        known.map_or_else(|| Feature::read(raw.get(), told).map(Arc::new), |it| Ok(Arc::clone(it)))
+    pub(super) fn feature(&self, text: &[u8]) -> Option<Arc<Feature>> {
+        self.features.get(&fingerprint(text)).map(Arc::clone)
     }
 
     /// The segment of this text.
-    pub(super) fn segment(&self, raw: &RawValue, told: Told) -> Result<Arc<Segment>, Warning> {
-        let known = self.segments.get(&fingerprint(raw.get().as_bytes()));
-        known.map_or_else(|| Segment::read(raw.get(), told).map(Arc::new), |it| Ok(Arc::clone(it)))
+    pub(super) fn segment(&self, text: &[u8]) -> Option<Arc<Segment>> {
+        self.segments.get(&fingerprint(text)).map(Arc::clone)
     }
 }
 
