@@ -118,11 +118,14 @@ impl<'r> Asked<'r> {
     /// `body`'s bytes, unless the caller holds what `outcome` stands for, or something newer.
     fn tagged(&self, outcome: u128, body: impl FnOnce() -> Bytes) -> HttpResponse {
         let ours = Tag::new(outcome, self.mark);
-        let held = self.holds_any.then(|| ours.held_by(self.request.headers()));
+        let held = match self.holds_any {
+            true => ours.held_by(self.request.headers()),
+            false => Held::Other,
+        };
         let held = match held {
-            None | Some(Held::Other) => None,
-            Some(Held::This) => Some(ours),
-            Some(Held::Newer(newer, revision)) => self.is_bound_by(revision).then_some(newer),
+            Held::Other => None,
+            Held::This => Some(ours),
+            Held::Newer(newer, revision) => self.is_bound_by(revision).then_some(newer),
         };
         let (response, tag) = match held.filter(|_| self.may_be_not_modified()) {
             Some(held) => {

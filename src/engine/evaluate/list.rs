@@ -33,22 +33,20 @@ impl Evaluation<'_, Remembering<'_>> {
                 // Chance decides when somebody asks for the part alone.
                 (on, open) = (0, on | open);
             }
+            let mut taken = self.taken(on, was_decided, block);
             // Who is decided by a part before has nothing open.
-            open &= !self.taken(on, was_decided, block);
+            open &= !taken;
             if open != 0 {
                 on = self.settle((on, open), was_decided, block, parts);
+                taken = self.taken(on, was_decided, block);
             }
-            let taken = self.taken(on, was_decided, block);
             was_decided = (on | taken) >> LAST;
             on &= !taken;
             let goes_on = on & block.joins & (on << 2 | was_on);
             was_on = on >> LAST;
             let begins = on & !goes_on;
             runs.extend(begins, on & !(goes_on >> 2), goes_on & 1 != 0, written);
-            let late = block.late_of(on);
-            if late != 0 {
-                self.write_late(late, begins, block, runs);
-            }
+            self.write_late(on & block.late, begins, (block, written), runs);
         }
     }
 
@@ -129,18 +127,27 @@ impl Evaluation<'_, Remembering<'_>> {
 
     /// Writes what `late` parts say over what stands for them among the runs of their block, one for
     /// each that `begins`.
-    fn write_late(&mut self, mut late: u64, begins: u64, block: &Block, runs: &mut Runs) {
+    fn write_late(
+        &mut self,
+        mut late: u64,
+        begins: u64,
+        (block, written): (&Block, &[Run]),
+        runs: &mut Runs,
+    ) {
         while late != 0 {
             let bit = late & late.wrapping_neg();
             late &= !bit;
             let behind = (begins & !(bit - 1)).count_ones();
-            let run = match self.plan.listing.late(block, bit) {
-                Some(Late::Drawn { draw, first }) => Run::of(first + (self.choose(draw) - ON)),
-                Some(Late::Flag(number)) => {
+            let said = written.get(bit.trailing_zeros() as usize / 2);
+            let run = match (self.plan.listing.late(block, bit), said) {
+                (Some(Late::Drawn(draw)), Some(said)) => {
+                    Run::of(said.first + (self.choose(draw) - ON))
+                }
+                (Some(Late::Flag(number)), _) => {
                     let code = self.outcome_of(number);
                     self.plan.run_of(number, code)
                 }
-                None => continue,
+                _ => continue,
             };
             runs.overwrite(behind, run);
         }

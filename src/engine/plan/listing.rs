@@ -43,7 +43,7 @@ pub(in crate::engine) struct Block {
     /// Their fragments go on where those of the part before end.
     pub(in crate::engine) joins: u64,
     /// What these say is known only once they are on.
-    late: u64,
+    pub(in crate::engine) late: u64,
     /// How many late parts stand in the blocks before.
     lates_before: u32,
 }
@@ -51,8 +51,8 @@ pub(in crate::engine) struct Block {
 /// What a late part says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Late {
-    /// The variant that a draw chooses, told by the fragments from this one on.
-    Drawn { draw: u32, first: u32 },
+    /// The variant that this draw chooses, told by the fragments from the part's own on.
+    Drawn(u32),
     /// What the flag of this number turns out to be: it asks for what no part can.
     Flag(u32),
 }
@@ -149,9 +149,7 @@ impl<'p> Writer<'p> {
         }
         match strategy.outcome {
             Outcome::Is(code) => draft.run = Run::of(flag.fragment + (code - ON)),
-            Outcome::Drawn(draw) => {
-                draft.late = Some(Late::Drawn { draw, first: flag.fragment });
-            }
+            Outcome::Drawn(draw) => draft.late = Some(Late::Drawn(draw)),
         }
         draft
     }
@@ -264,10 +262,4 @@ impl Listing {
 impl Block {
     /// How many parts a block has; the last one of a listing may have fewer.
     pub(in crate::engine) const PARTS: usize = 32;
-
-    /// Those of the parts `on` whose fragments are known only now.
-    #[inline(always)]
-    pub(in crate::engine) fn late_of(&self, on: u64) -> u64 {
-        on & self.late
-    }
 }
