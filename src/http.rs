@@ -21,6 +21,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod frontend;
+mod head;
 mod invalid;
 mod json;
 mod listen;
@@ -29,6 +30,7 @@ mod query;
 #[cfg(test)]
 mod recorder;
 mod route;
+mod sheet;
 mod slices;
 mod usage;
 mod worker;

@@ -5,9 +5,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
+use actix_web::http::header::{FORWARDED, HeaderName, X_FORWARDED_FOR};
 
-use super::route::Surface;
+use super::{
+    head::{self, Headers},
+    route::Surface,
+};
 use crate::config::{TrustProxy, is_within};
 
 /// A client's address as its context shows it.
@@ -25,7 +28,7 @@ pub(super) enum Address<'h> {
 /// alone; Edge's prefers `Forwarded`. Returns `None` when nobody says.
 pub(super) fn client<'h>(
     peer: Option<SocketAddr>,
-    headers: &'h HeaderMap,
+    headers: Headers<'h>,
     trust: &TrustProxy,
     surface: Surface,
 ) -> Option<Address<'h>> {
@@ -34,7 +37,7 @@ pub(super) fn client<'h>(
         TrustProxy::Nobody => peer,
         TrustProxy::Everybody => {
             let (header, parse) = forwarding(headers, surface);
-            entries(headers, header, parse).next().or(peer)
+            entries(headers, &header, parse).next().or(peer)
         }
         TrustProxy::Networks(networks) => {
             let (header, parse) = forwarding(headers, surface);
@@ -42,7 +45,7 @@ pub(super) fn client<'h>(
             if !trusted(client, networks) {
                 return Some(client);
             }
-            let hops: Vec<_> = entries(headers, header, parse).collect();
+            let hops: Vec<_> = entries(headers, &header, parse).collect();
             for hop in hops.into_iter().rev() {
                 client = hop;
                 if !trusted(client, networks) {
@@ -78,22 +81,22 @@ impl fmt::Display for Address<'_> {
 /// Finds the address inside one element of a forwarding header.
 type Parse = for<'e> fn(&'e str) -> Option<&'e str>;
 
-fn forwarding(headers: &HeaderMap, surface: Surface) -> (HeaderName, Parse) {
-    if surface == Surface::Edge && headers.contains_key(FORWARDED) {
+fn forwarding(headers: Headers<'_>, surface: Surface) -> (HeaderName, Parse) {
+    if surface == Surface::Edge && headers.has(&FORWARDED) {
         (FORWARDED, forwarded_for)
     } else {
         (X_FORWARDED_FOR, |entry| Some(entry))
     }
 }
 
-fn entries(
-    headers: &HeaderMap,
-    name: HeaderName,
+fn entries<'h>(
+    headers: Headers<'h>,
+    name: &HeaderName,
     parse: Parse,
-) -> impl Iterator<Item = Address<'_>> {
+) -> impl Iterator<Item = Address<'h>> {
     headers
-        .get_all(name)
-        .filter_map(|value| value.to_str().ok())
+        .all(name)
+        .filter_map(head::text)
         .flat_map(|value| value.split(','))
         .filter_map(move |entry| parse(entry.trim()))
         .filter(|entry| !entry.is_empty())
@@ -117,7 +120,7 @@ fn trusted(address: Address<'_>, networks: &[(IpAddr, u8)]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::http::header::{HeaderMap, HeaderValue};
 
     use super::*;
 
@@ -130,7 +133,7 @@ mod tests {
             );
         }
         let peer = Some(SocketAddr::new(peer.parse().unwrap(), 4711));
-        client(peer, &headers, trust, surface).unwrap().to_string()
+        client(peer, Headers::from(&headers), trust, surface).unwrap().to_string()
     }
 
     fn networks(texts: &[&str]) -> TrustProxy {

@@ -3,7 +3,6 @@
 use actix_web::{
     HttpResponse,
     body::BoxBody,
-    dev::RequestHead,
     http::{
         Method, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH},
@@ -14,19 +13,38 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     compress::Compressor,
-    conditional::{Held, Mark, Tag, forbids_not_modified},
+    conditional::{Held, Mark, Tag, Text, forbids_not_modified},
     counters::Counters,
+    head::Head,
     route::Surface,
+    sheet::Sheet,
 };
 use crate::{
     engine::{Answer, Profile},
     snapshot::{Definitions, Edition, Verdict},
 };
 
+/// What a request is answered with.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Flags(Flags),
+    Other(HttpResponse),
+}
+
+/// A list of flags. Its bytes are on the worker's sheet, until the next one is written there.
+// Apart from all other answers, as most are of this kind: it costs nothing until it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags {
+    surface: Surface,
+    /// Whether the caller holds them already: there are no bytes then.
+    are_held: bool,
+    tag: Text,
+}
+
 /// A question, as far as its answer's tag depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'r> {
-    request: &'r RequestHead,
+    request: Head<'r>,
     surface: Surface,
     /// Of the flags that are asked for.
     edition: Option<&'r Edition>,
@@ -36,12 +54,66 @@ pub(super) struct Asked<'r> {
     holds_any: bool,
 }
 
+// === impl Reply ===
+
+impl From<HttpResponse> for Reply {
+    fn from(response: HttpResponse) -> Self {
+        Self::Other(response)
+    }
+}
+
+// === impl Flags ===
+
+impl Flags {
+    /// The answer as actix-http sends it, with the bytes of `sheet`.
+    pub(super) fn into_response(self, sheet: &Sheet) -> HttpResponse {
+        let mut response = if self.are_held {
+            HttpResponse::new(StatusCode::NOT_MODIFIED)
+        } else {
+            whole(media(self.surface), Bytes::copy_from_slice(sheet.body()))
+        };
+        label(&mut response, self.surface, self.tag);
+        response
+    }
+}
+
+fn media(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Proxy => "application/json; charset=utf-8",
+        Surface::Edge => "application/json",
+    }
+}
+
+fn cache_control(surface: Surface) -> Option<&'static str> {
+    match surface {
+        Surface::Proxy => Some("public, max-age=2"),
+        Surface::Edge => None,
+    }
+}
+
+fn whole(media: &'static str, body: Bytes) -> HttpResponse {
+    let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// Adds the headers that every answer of `surface` to a question has.
+fn label(response: &mut HttpResponse, surface: Surface, tag: Text) {
+    let headers = response.headers_mut();
+    if let Some(value) = cache_control(surface) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+    }
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(ETAG, tag);
+    }
+}
+
 // === impl Asked ===
 
 impl<'r> Asked<'r> {
     /// `body` is what of the body decides the answer: empty where nothing of it does.
     pub(super) fn new(
-        request: &'r RequestHead,
+        request: Head<'r>,
         surface: Surface,
         body: &[u8],
         edition: Option<&'r Edition>,
@@ -50,12 +122,11 @@ impl<'r> Asked<'r> {
         let mark = edition.map(|edition| {
             // Nothing that another instance, or the same caller the next time, would see or spell
             // otherwise. The token stands for nothing but its scope.
-            let (path, query) = (request.uri.path(), request.uri.query().unwrap_or_default());
-            let parts = [path.as_bytes(), query.as_bytes(), body].into_iter();
+            let parts = [request.path.as_bytes(), request.query.as_bytes(), body].into_iter();
             let context = parts.fold(edition.scope, |sum, part| xxh3_64_with_seed(part, sum));
             Mark { revision: edition.revision, context, basis: None }
         });
-        let holds_any = request.headers().contains_key(IF_NONE_MATCH);
+        let holds_any = request.headers.has(&IF_NONE_MATCH);
         Self { request, surface, edition, counters, mark, holds_any }
     }
 
@@ -74,20 +145,19 @@ impl<'r> Asked<'r> {
         }
     }
 
-    /// 304 for a caller that holds what it would be answered again, whatever that is. `None`: it
-    /// has to be found out.
-    pub(super) fn repeat(&self) -> Option<HttpResponse> {
+    /// What a caller holds that would be answered it again, whatever that is. `None`: it has to be
+    /// found out.
+    pub(super) fn repeat(&self) -> Option<Flags> {
         let basis = self.mark?.basis?;
         if !self.holds_any || !self.may_be_not_modified() {
             return None;
         }
-        let held = Tag::resting_on(basis, self.request.headers(), self.surface)?;
-        Some(self.sent(HttpResponse::new(StatusCode::NOT_MODIFIED), Some(held)))
+        let tag = Tag::resting_on(basis, self.request.headers, self.surface)?;
+        Some(Flags { surface: self.surface, are_held: true, tag })
     }
 
-    /// The answer in the surface's manner. `body_bytes` is a guess at the body's size, and becomes
-    /// a better one.
-    pub(super) fn respond(mut self, answer: &Answer<'_>, body_bytes: &mut usize) -> HttpResponse {
+    /// The answer in the surface's manner, written on `sheet` unless the caller holds it.
+    pub(super) fn respond(mut self, answer: &Answer<'_>, sheet: &mut Sheet) -> Flags {
         if answer.is_by_chance() {
             self.rest_on_chance();
         }
@@ -95,13 +165,13 @@ impl<'r> Asked<'r> {
             Surface::Proxy => Profile::Proxy,
             Surface::Edge => Profile::Edge,
         };
-        self.tagged(answer.tag(profile), || {
-            let mut body = Vec::with_capacity(*body_bytes);
-            answer.render_into(profile, &mut body);
-            // The longest of late: growing costs more than some room to spare.
-            *body_bytes = body.len().max(*body_bytes - *body_bytes / 64);
-            Bytes::from(body)
-        })
+        let ours = Tag::new(answer.tag(profile), self.mark);
+        let held = self.held(ours);
+        if held.is_none() {
+            sheet.write(|body| answer.render_into(profile, body));
+        }
+        let tag = held.unwrap_or(ours).into_text(self.surface);
+        Flags { surface: self.surface, are_held: held.is_some(), tag }
     }
 
     /// The document in the surface's manner, compressed once for all who ask.
@@ -110,55 +180,31 @@ impl<'r> Asked<'r> {
         definitions: &Definitions,
         compressor: &Compressor,
     ) -> HttpResponse {
-        let response = self.tagged(definitions.hash, || definitions.body.clone());
-        let (method, headers) = (&self.request.method, self.request.headers());
-        compressor.apply_once(method, headers, response, &definitions.encodings)
+        let ours = Tag::new(definitions.hash, self.mark);
+        let held = self.held(ours);
+        let mut response = match held {
+            Some(_) => HttpResponse::new(StatusCode::NOT_MODIFIED),
+            None => whole(media(self.surface), definitions.body.clone()),
+        };
+        label(&mut response, self.surface, held.unwrap_or(ours).into_text(self.surface));
+        compressor.apply_once(self.request, response, &definitions.encodings)
     }
 
-    /// `body`'s bytes, unless the caller holds what `outcome` stands for, or something newer.
-    fn tagged(&self, outcome: u128, body: impl FnOnce() -> Bytes) -> HttpResponse {
-        let ours = Tag::new(outcome, self.mark);
-        let held = match self.holds_any {
-            true => ours.held_by(self.request.headers()),
-            false => Held::Other,
-        };
-        let held = match held {
+    /// What the caller holds and may keep instead of `ours`: just that, or something newer.
+    fn held(&self, ours: Tag) -> Option<Tag> {
+        if !self.holds_any {
+            return None;
+        }
+        let held = match ours.held_by(self.request.headers) {
             Held::Other => None,
             Held::This => Some(ours),
             Held::Newer(newer, revision) => self.is_bound_by(revision).then_some(newer),
         };
-        let (response, tag) = match held.filter(|_| self.may_be_not_modified()) {
-            Some(held) => {
-                if held != ours {
-                    self.counters.held_back();
-                }
-                (HttpResponse::new(StatusCode::NOT_MODIFIED), held)
-            }
-            None => (self.whole(body()), ours),
-        };
-        self.sent(response, tag.into_header(self.surface))
-    }
-
-    /// `response` with the headers that every answer has.
-    fn sent(&self, mut response: HttpResponse, tag: Option<HeaderValue>) -> HttpResponse {
-        let headers = response.headers_mut();
-        if self.surface == Surface::Proxy {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=2"));
+        let held = held.filter(|_| self.may_be_not_modified());
+        if held.is_some_and(|held| held != ours) {
+            self.counters.held_back();
         }
-        if let Some(tag) = tag {
-            headers.insert(ETAG, tag);
-        }
-        response
-    }
-
-    fn whole(&self, body: Bytes) -> HttpResponse {
-        let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(body));
-        let media = match self.surface {
-            Surface::Proxy => "application/json; charset=utf-8",
-            Surface::Edge => "application/json",
-        };
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
-        response
+        held
     }
 
     /// Whether a caller that holds flags of `revision`, newer than ours, may keep them for now.
@@ -171,7 +217,7 @@ impl<'r> Asked<'r> {
     fn may_be_not_modified(&self) -> bool {
         match self.surface {
             Surface::Proxy => {
-                self.request.method != Method::POST && !forbids_not_modified(self.request.headers())
+                *self.request.method != Method::POST && !forbids_not_modified(self.request.headers)
             }
             Surface::Edge => true,
         }

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::HeaderName;
 use futures_util::future::LocalBoxFuture;
 
-use super::{error::Problem, route::Surface};
+use super::{error::Problem, head::Headers, route::Surface};
 use crate::{
     snapshot::{Grant, Snapshot},
     token::{Admission, Kind},
@@ -40,11 +40,11 @@ impl fmt::Debug for Admit {
 
 /// The token in `header`: byte for byte on the Proxy's surface, trimmed on Edge's.
 pub(super) fn token<'h>(
-    headers: &'h HeaderMap,
+    headers: Headers<'h>,
     header: &HeaderName,
     surface: Surface,
 ) -> Option<&'h str> {
-    let token = std::str::from_utf8(headers.get(header)?.as_bytes()).ok()?;
+    let token = std::str::from_utf8(headers.get(header)?).ok()?;
     Some(if surface == Surface::Edge { token.trim() } else { token })
 }
 
@@ -117,7 +117,7 @@ fn is_parseable(token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{AUTHORIZATION, HeaderValue};
+    use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
     use super::*;
     use crate::{engine::Projects, token::Scope};
@@ -194,12 +194,15 @@ mod tests {
     #[test]
     fn a_token_is_trimmed_on_edges_surface_only() {
         let mut headers = HeaderMap::new();
-        assert_eq!(token(&headers, &AUTHORIZATION, Surface::Edge), None);
+        let token = |headers: &HeaderMap, surface| {
+            token(headers.into(), &AUTHORIZATION, surface).map(str::to_owned)
+        };
+        assert_eq!(token(&headers, Surface::Edge), None);
         headers.insert(AUTHORIZATION, HeaderValue::from_static(" a b "));
-        assert_eq!(token(&headers, &AUTHORIZATION, Surface::Proxy), Some(" a b "));
-        assert_eq!(token(&headers, &AUTHORIZATION, Surface::Edge), Some("a b"));
+        assert_eq!(token(&headers, Surface::Proxy).as_deref(), Some(" a b "));
+        assert_eq!(token(&headers, Surface::Edge).as_deref(), Some("a b"));
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(token(&headers, &AUTHORIZATION, Surface::Edge), None);
+        assert_eq!(token(&headers, Surface::Edge), None);
     }
 
     #[test]

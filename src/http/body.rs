@@ -9,18 +9,17 @@ use std::{
 use actix_web::{
     HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::{Payload, RequestHead},
+    dev::Payload,
     http::{
         ConnectionType, Method, Version,
-        header::{
-            CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING, UPGRADE,
-        },
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
     },
     web::{Bytes, BytesMut},
 };
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use futures_util::{FutureExt as _, StreamExt as _};
 
+use super::head::{Head, Headers};
 use crate::config::Surfaces;
 
 /// Why a body could not be read; the connection closes with the answer.
@@ -80,7 +79,7 @@ impl MessageBody for Leaving {
 ///
 /// A body over the limit, too slow or broken off.
 pub(super) async fn read(
-    head: &RequestHead,
+    head: Head<'_>,
     payload: &mut Payload,
     Surfaces { body_limit, body_within, .. }: &Surfaces,
 ) -> Result<Bytes, BodyFault> {
@@ -135,35 +134,35 @@ pub(super) fn leave(payload: Payload, mut response: HttpResponse) -> HttpRespons
 
 /// Whether what follows the head is no body but another protocol, which has no end: nobody may wait
 /// for it, and the connection cannot be used again.
-pub(super) fn is_endless(head: &RequestHead) -> bool {
+pub(super) fn is_endless(head: Head<'_>) -> bool {
     let is_chunked = || {
-        let coding = head.headers.get(TRANSFER_ENCODING);
-        coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        let coding = head.headers.get(&TRANSFER_ENCODING);
+        coding.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
     };
     let to_websocket = || {
-        let mut protocols = head.headers.get_all(UPGRADE);
-        protocols.any(|name| name.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        let mut protocols = head.headers.all(&UPGRADE);
+        protocols.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
     };
     // HTTP/2 frames its bodies and upgrades nothing.
     head.version < Version::HTTP_2
-        && (head.method == Method::CONNECT || to_websocket())
+        && (*head.method == Method::CONNECT || to_websocket())
         && !is_chunked()
 }
 
 /// Whether the Proxy's surface takes the request to have a body: by its head alone, and an empty
 /// one counts (unleash-proxy.md 1.5). `arrived`: whether it was not empty.
-pub(super) fn is_announced(headers: &HeaderMap, version: Version, arrived: bool) -> bool {
-    let length = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse::<f64>().ok();
+pub(super) fn is_announced(headers: Headers<'_>, version: Version, arrived: bool) -> bool {
+    let length = || headers.text(&CONTENT_LENGTH)?.trim().parse::<f64>().ok();
     // HTTP/2 frames its bodies without either header.
     let framed = version >= Version::HTTP_2 && arrived;
-    framed || headers.contains_key(TRANSFER_ENCODING) || length().is_some()
+    framed || headers.has(&TRANSFER_ENCODING) || length().is_some()
 }
 
 /// Whether the content type is JSON as the Proxy understands it: absent and empty are, suffixes
 /// such as `+json` are not.
-pub(super) fn is_proxy_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_proxy_json(headers: Headers<'_>) -> bool {
     match media_type(headers) {
-        None | Some("") => !headers.contains_key(CONTENT_TYPE) || is_empty(headers),
+        None | Some("") => !headers.has(&CONTENT_TYPE) || is_empty(headers),
         Some(media) => {
             media.eq_ignore_ascii_case("application/json")
                 && are_parameters_whole(headers)
@@ -174,8 +173,8 @@ pub(super) fn is_proxy_json(headers: &HeaderMap) -> bool {
 
 /// Whether every `;` of the content type is followed by a name and a value: the original calls any
 /// other type unreadable.
-fn are_parameters_whole(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+fn are_parameters_whole(headers: Headers<'_>) -> bool {
+    let value = headers.text(&CONTENT_TYPE).unwrap_or("");
     value.split(';').skip(1).all(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or_default();
         !name.trim().is_empty() && !value.trim().is_empty()
@@ -183,10 +182,8 @@ fn are_parameters_whole(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the charset, if one is told, starts with `utf-` (unleash-proxy.md 1.6).
-fn is_unicode(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
-        return true;
-    };
+fn is_unicode(headers: Headers<'_>) -> bool {
+    let Some(value) = headers.text(&CONTENT_TYPE) else { return true };
     let mut parameters = value.split(';').skip(1).filter_map(|pair| pair.split_once('='));
     let charset = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
     charset.is_none_or(|(_, charset)| {
@@ -197,7 +194,7 @@ fn is_unicode(headers: &HeaderMap) -> bool {
 
 /// Whether the content type is JSON as Edge understands it: it has to be there, and may be of the
 /// form `application/…+json`.
-pub(super) fn is_edge_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_edge_json(headers: Headers<'_>) -> bool {
     let Some((family, format)) = media_type(headers).and_then(|media| media.split_once('/')) else {
         return false;
     };
@@ -206,19 +203,17 @@ pub(super) fn is_edge_json(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the body is sent as it is.
-pub(super) fn is_plain(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_ENCODING)
-        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+pub(super) fn is_plain(headers: Headers<'_>) -> bool {
+    headers.get(&CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 // === impl Encoding ===
 
 impl Encoding {
     /// `None` where the body is sent in a way nobody here reads.
-    pub(super) fn find(headers: &HeaderMap) -> Option<Self> {
-        let Some(name) = headers.get(CONTENT_ENCODING) else { return Some(Self::Identity) };
-        let is = |text: &[u8]| name.as_bytes().eq_ignore_ascii_case(text);
+    pub(super) fn find(headers: Headers<'_>) -> Option<Self> {
+        let Some(name) = headers.get(&CONTENT_ENCODING) else { return Some(Self::Identity) };
+        let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
         Some(match () {
             () if is(b"identity") => Self::Identity,
             () if is(b"gzip") => Self::Gzip,
@@ -253,18 +248,21 @@ impl Encoding {
 }
 
 /// The content type without its parameters. `None` where there is none or it is no text.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+fn media_type(headers: Headers<'_>) -> Option<&str> {
+    let value = headers.text(&CONTENT_TYPE)?;
     value.split(';').next().map(str::trim)
 }
 
-fn is_empty(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_none_or(|value| value.as_bytes().trim_ascii().is_empty())
+fn is_empty(headers: Headers<'_>) -> bool {
+    headers.get(&CONTENT_TYPE).is_none_or(|value| value.trim_ascii().is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::{
+        dev::RequestHead,
+        http::header::{HeaderMap, HeaderName, HeaderValue},
+    };
 
     use super::*;
 
@@ -291,9 +289,9 @@ mod tests {
             (Some("; charset=utf-8"), false, false),
             (Some("nonsense"), false, false),
         ] {
-            let headers = typed(value);
-            assert_eq!(is_proxy_json(&headers), proxy, "proxy {value:?}");
-            assert_eq!(is_edge_json(&headers), edge, "edge {value:?}");
+            let headers = &typed(value);
+            assert_eq!(is_proxy_json(headers.into()), proxy, "proxy {value:?}");
+            assert_eq!(is_edge_json(headers.into()), edge, "edge {value:?}");
         }
     }
 
@@ -302,13 +300,13 @@ mod tests {
         let head = |name, value| -> HeaderMap {
             [(name, HeaderValue::from_static(value))].into_iter().collect()
         };
-        let announced = |headers: &HeaderMap| is_announced(headers, Version::HTTP_11, false);
+        let announced = |headers: &HeaderMap| is_announced(headers.into(), Version::HTTP_11, false);
         assert!(!announced(&HeaderMap::new()));
         assert!(announced(&head(CONTENT_LENGTH, "0")));
         assert!(announced(&head(CONTENT_LENGTH, "12")));
         assert!(!announced(&head(CONTENT_LENGTH, "twelve")));
         assert!(announced(&head(TRANSFER_ENCODING, "chunked")));
-        let h2 = |arrived| is_announced(&HeaderMap::new(), Version::HTTP_2, arrived);
+        let h2 = |arrived| is_announced((&HeaderMap::new()).into(), Version::HTTP_2, arrived);
         assert!(h2(true));
         assert!(!h2(false));
     }
@@ -322,7 +320,7 @@ mod tests {
             for (name, value) in lines {
                 head.headers.append(name.clone(), HeaderValue::from_static(value));
             }
-            is_endless(&head)
+            is_endless(Head::from(&head))
         };
         let h1 = |method, lines| head(method, Version::HTTP_11, lines);
         assert!(!h1(Method::GET, &[]));
@@ -375,11 +373,11 @@ mod tests {
             (Some("gzip, gzip"), None),
             (Some(""), None),
         ] {
-            let headers = value
+            let headers: HeaderMap = value
                 .map(|value| (CONTENT_ENCODING, HeaderValue::from_static(value)))
                 .into_iter()
                 .collect();
-            assert_eq!(Encoding::find(&headers), expected, "{value:?}");
+            assert_eq!(Encoding::find(Headers::from(&headers)), expected, "{value:?}");
         }
     }
 
@@ -398,7 +396,10 @@ mod tests {
                 Box::pin(futures_util::stream::iter(chunks));
             let mut payload = Payload::Stream { payload: stream };
             let surfaces = Surfaces { body_limit: limit, ..crate::http::fixture::surfaces() };
-            match (read(&RequestHead::default(), &mut payload, &surfaces).await, expected) {
+            match (
+                read(Head::from(&RequestHead::default()), &mut payload, &surfaces).await,
+                expected,
+            ) {
                 (Ok(body), Some(expected)) => assert_eq!(body, expected),
                 (Err(BodyFault::TooLarge { limit: 4 }), None) => {}
                 (other, _) => panic!("{other:?}"),

@@ -17,19 +17,23 @@ use actix_http::Request;
 use actix_service::{Service, ServiceFactory, always_ready};
 use actix_web::{
     HttpResponse,
-    dev::{AppConfig, Payload, RequestHead},
+    dev::{AppConfig, Payload},
     http::{ConnectionType, Method},
     web::Bytes,
 };
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::{
-    Closing, backstage,
+    Closing,
+    answer::Reply,
+    backstage,
     body::{self, BodyFault},
     counters::{Class, Refusal, UnderWay},
     docs::Doc,
     error::{self, Problem},
-    frontend, proxy,
+    frontend,
+    head::Head,
+    proxy,
     route::{Miss, Route, Surface},
     slices, usage,
     worker::Worker,
@@ -114,7 +118,7 @@ impl Service<Request> for Clerk {
         let Some(worker) = &office.worker else { return at_once(error::no_worker()) };
         let payload = request.take_payload();
         if self.is_for_metrics {
-            return at_once(metrics(worker, request.head(), payload));
+            return at_once(metrics(worker, Head::from(request.head()), payload));
         }
         let later =
             || (office.clone(), Rc::clone(worker), UnderWay::begin(Arc::clone(&worker.counters)));
@@ -122,21 +126,21 @@ impl Service<Request> for Clerk {
         if !matches!(payload, Payload::None) {
             let (office, worker, under_way) = later();
             return Either::Right(Box::pin(async move {
-                let response = read_and_answer(&worker, request.head(), payload).await;
+                let response = read_and_answer(&worker, Head::from(request.head()), payload).await;
                 drop(under_way);
                 Ok(office.sent(response))
             }));
         }
         let _under_way = UnderWay::begin(&*worker.counters);
-        let errand = Errand::find(worker, request.head());
-        let result = errand.attempt(worker, request.head(), &Ok(Bytes::new()));
+        let errand = Errand::find(worker, Head::from(request.head()));
+        let result = errand.attempt(worker, Head::from(request.head()), &Ok(Bytes::new()));
         if !worker.has_to_ask(&result) {
-            return at_once(errand.conclude(worker, request.head(), result));
+            return at_once(errand.conclude(worker, Head::from(request.head()), result));
         }
         let (office, worker, under_way) = later();
         Either::Right(Box::pin(async move {
-            let result = errand.retry(&worker, request.head(), &Ok(Bytes::new())).await;
-            let response = errand.conclude(&worker, request.head(), result);
+            let result = errand.retry(&worker, Head::from(request.head()), &Ok(Bytes::new())).await;
+            let response = errand.conclude(&worker, Head::from(request.head()), result);
             drop(under_way);
             Ok(office.sent(response))
         }))
@@ -144,8 +148,8 @@ impl Service<Request> for Clerk {
 }
 
 /// Answers one request on the port that has nothing but metrics. Its body, if any, stays unread.
-fn metrics(worker: &Worker, request: &RequestHead, payload: Payload) -> HttpResponse {
-    let found = Route::find_metrics(&request.method, request.uri.path(), &worker.surfaces);
+fn metrics(worker: &Worker, request: Head<'_>, payload: Payload) -> HttpResponse {
+    let found = Route::find_metrics(request.method, request.path, &worker.surfaces);
     let class = Class::of(found.map_err(|(_, miss)| miss));
     let (surface, result) = match found {
         Ok(route) => (route.surface(), backstage::metrics(worker, route.surface())),
@@ -153,15 +157,11 @@ fn metrics(worker: &Worker, request: &RequestHead, payload: Payload) -> HttpResp
     };
     let response = result.unwrap_or_else(|problem| refuse(worker, request, surface, &problem));
     worker.counters.answered(class, response.status());
-    if request.method == Method::GET { response } else { body::leave(payload, response) }
+    if *request.method == Method::GET { response } else { body::leave(payload, response) }
 }
 
 /// Answers a request that may have a body.
-async fn read_and_answer(
-    worker: &Worker,
-    request: &RequestHead,
-    mut payload: Payload,
-) -> HttpResponse {
+async fn read_and_answer(worker: &Worker, request: Head<'_>, mut payload: Payload) -> HttpResponse {
     let body = body::read(request, &mut payload, &worker.surfaces).await;
     let is_unread = match body {
         Ok(_) => body::is_endless(request),
@@ -179,8 +179,8 @@ async fn read_and_answer(
 // === impl Errand ===
 
 impl Errand {
-    fn find(worker: &Worker, request: &RequestHead) -> Self {
-        let (method, path) = (&request.method, request.uri.path());
+    fn find(worker: &Worker, request: Head<'_>) -> Self {
+        let Head { method, path, .. } = request;
         if let Some(doc) = Doc::find(method, path, &worker.surfaces) {
             return Self::Doc(doc);
         }
@@ -217,12 +217,12 @@ impl Errand {
     fn attempt(
         self,
         worker: &Worker,
-        request: &RequestHead,
+        request: Head<'_>,
         body: &Result<Bytes, BodyFault>,
-    ) -> Result<HttpResponse, Problem> {
+    ) -> Result<Reply, Problem> {
         match self {
-            Self::Doc(doc) => doc.answer(request, &worker.surfaces),
-            Self::Preflight => Ok(worker.cors.preflight(request.headers())),
+            Self::Doc(doc) => doc.answer(request, &worker.surfaces).map(Reply::from),
+            Self::Preflight => Ok(worker.cors.preflight(request.headers).into()),
             Self::Route(Surface::Edge, found) => dispatch(worker, request, body, found),
             Self::Route(Surface::Proxy, found) => {
                 let limit = worker.surfaces.body_limit;
@@ -236,10 +236,10 @@ impl Errand {
     async fn retry(
         self,
         worker: &Worker,
-        request: &RequestHead,
+        request: Head<'_>,
         body: &Result<Bytes, BodyFault>,
-    ) -> Result<HttpResponse, Problem> {
-        worker.ask(request.headers(), self.surface()).await?;
+    ) -> Result<Reply, Problem> {
+        worker.ask(request.headers, self.surface()).await?;
         self.attempt(worker, request, body)
     }
 
@@ -247,17 +247,19 @@ impl Errand {
     fn conclude(
         self,
         worker: &Worker,
-        request: &RequestHead,
-        result: Result<HttpResponse, Problem>,
+        request: Head<'_>,
+        result: Result<Reply, Problem>,
     ) -> HttpResponse {
-        let refused = |problem| refuse(worker, request, self.surface(), &problem);
-        let mut response = result.unwrap_or_else(refused);
+        let mut response = match result {
+            Ok(Reply::Flags(flags)) => flags.into_response(&worker.desk.borrow().sheet),
+            Ok(Reply::Other(response)) => response,
+            Err(problem) => refuse(worker, request, self.surface(), &problem),
+        };
         // Neither documents nor preflights: pages of other origins have no business with the former,
         // as with the original's, and the latter are nothing but such headers.
         if let Self::Route(..) = self {
-            let headers = request.headers();
-            worker.cors.apply(headers, response.headers_mut());
-            response = worker.compressor.apply(&request.method, headers, response);
+            worker.cors.apply(request.headers, response.headers_mut());
+            response = worker.compressor.apply(request, response);
         }
         worker.counters.answered(self.class(), response.status());
         response
@@ -266,14 +268,18 @@ impl Errand {
 
 fn dispatch(
     worker: &Worker,
-    request: &RequestHead,
+    request: Head<'_>,
     body: &Result<Bytes, BodyFault>,
     found: Result<Route, Miss>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Reply, Problem> {
     let route = found.map_err(Problem::Miss)?;
-    match route {
-        Route::ProxyList(show) => proxy::list(worker, request, body, show),
-        Route::FrontendList(show) => frontend::list(worker, request, body, show),
+    let response = match route {
+        Route::ProxyList(show) => {
+            return proxy::list(worker, request, body, show).map(Reply::Flags);
+        }
+        Route::FrontendList(show) => {
+            return frontend::list(worker, request, body, show).map(Reply::Flags);
+        }
         Route::ProxyDefinitions => proxy::definitions(worker, request),
         Route::ProxyHealth => proxy::health(worker),
         Route::ProxyPrometheus | Route::BackstageMetrics => {
@@ -283,19 +289,15 @@ fn dispatch(
         Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind),
         Route::BackstageReady => backstage::ready(worker),
         Route::BackstageHealth => Ok(backstage::health()),
-    }
+    }?;
+    Ok(response.into())
 }
 
-fn refuse(
-    worker: &Worker,
-    request: &RequestHead,
-    surface: Surface,
-    problem: &Problem,
-) -> HttpResponse {
+fn refuse(worker: &Worker, request: Head<'_>, surface: Surface, problem: &Problem) -> HttpResponse {
     if let Some(refusal) = Refusal::of(problem) {
         worker.counters.refused(refusal);
     }
-    let asked = (request.method.as_str(), request.uri.path());
+    let asked = (request.method.as_str(), request.path);
     let response = problem.response(surface, asked, &worker.surfaces);
     // Not the problem itself: it may tell of the caller's context.
     tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");

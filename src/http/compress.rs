@@ -10,12 +10,13 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody as _},
     http::{
         Method,
-        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
     },
     web::Bytes,
 };
 use flate2::{Compress, Compression, FlushCompress, Status};
 
+use super::head::{Head, Headers};
 use crate::snapshot::Encodings;
 
 /// Shorter bodies are sent plain, in bytes: they fit one packet either way.
@@ -82,10 +83,10 @@ impl Coding {
 // === impl Weights ===
 
 impl Weights {
-    fn read(headers: &HeaderMap) -> Self {
+    fn read(headers: Headers<'_>) -> Self {
         let mut weights = Self::default();
-        for value in headers.get_all(ACCEPT_ENCODING) {
-            for item in value.as_bytes().split(|&byte| byte == b',') {
+        for value in headers.all(&ACCEPT_ENCODING) {
+            for item in value.split(|&byte| byte == b',') {
                 let mut parts = item.split(|&byte| byte == b';');
                 let name = parts.next().unwrap_or_default().trim_ascii();
                 let weight = parts.find_map(weight).unwrap_or(1000);
@@ -121,7 +122,7 @@ impl Weights {
 }
 
 /// Whether the caller reads gzip, for who has nothing else.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn takes_gzip(headers: Headers<'_>) -> bool {
     Weights::read(headers).each().any(|(weight, coding)| coding == Coding::Gzip && weight > 0)
 }
 
@@ -143,24 +144,18 @@ impl Compressor {
     /// Compresses the body of `response` if the caller accepts that and it gains.
     ///
     /// `Vary` is not touched: every answer names `Accept-Encoding` there already.
-    pub(super) fn apply(
-        &self,
-        method: &Method,
-        headers: &HeaderMap,
-        response: HttpResponse,
-    ) -> HttpResponse {
-        encoded(method, headers, response, |coding, plain| self.encode(coding, plain))
+    pub(super) fn apply(&self, request: Head<'_>, response: HttpResponse) -> HttpResponse {
+        encoded(request, response, |coding, plain| self.encode(coding, plain))
     }
 
     /// As [`Compressor::apply`], for a body that many ask for: `encodings` are its compressed forms.
     pub(super) fn apply_once(
         &self,
-        method: &Method,
-        headers: &HeaderMap,
+        request: Head<'_>,
         response: HttpResponse,
         encodings: &Encodings,
     ) -> HttpResponse {
-        encoded(method, headers, response, |coding, plain| {
+        encoded(request, response, |coding, plain| {
             encodings.get(coding as usize, || self.encode(coding, plain))
         })
     }
@@ -172,20 +167,19 @@ impl Compressor {
 
 /// `response` with the body that `encode` makes in the coding that the caller likes best.
 fn encoded(
-    method: &Method,
-    headers: &HeaderMap,
+    request: Head<'_>,
     response: HttpResponse,
     encode: impl FnOnce(Coding, &[u8]) -> Option<Bytes>,
 ) -> HttpResponse {
     // Who names no coding takes none: the commonest reason, and the one that is found out fastest. To
     // HEAD the plain size is told, as the originals do.
-    if !headers.contains_key(ACCEPT_ENCODING)
-        || *method == Method::HEAD
+    if !request.headers.has(&ACCEPT_ENCODING)
+        || *request.method == Method::HEAD
         || !is_compressible(&response)
     {
         return response;
     }
-    let Some(coding) = Weights::read(headers).best() else { return response };
+    let Some(coding) = Weights::read(request.headers).best() else { return response };
     response.map_body(|head, body| match body.try_into_bytes() {
         Err(body) => body,
         // An encoder fails for want of memory alone; that costs the gain, not the answer.

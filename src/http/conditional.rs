@@ -13,9 +13,11 @@
 //! no revisions. The last one tells that the first would be the same again
 //! (`docs/adr/0004-the-same-question-again.md`); it is missing where chance had a hand in it.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use std::fmt;
 
-use super::route::Surface;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, IF_NONE_MATCH, InvalidHeaderValue};
+
+use super::{head::Headers, route::Surface};
 
 /// Length of the longest weak tag: `W/`, two quotes, 32 digits, three dashes, thrice 16 digits.
 const LONGEST: usize = 87;
@@ -57,8 +59,9 @@ pub(super) enum Held {
     Newer(Tag, u64),
 }
 
-/// A tag as text, being written.
-struct Text {
+/// A tag as it is spelled in a header.
+#[derive(Clone, Copy)]
+pub(super) struct Text {
     bytes: [u8; LONGEST],
     len: usize,
 }
@@ -91,41 +94,30 @@ impl Tag {
     /// The first tag among the caller's `If-None-Match` headers that rests on `basis`, as `surface`
     /// spells it: the answer would be that one again.
     // Found and repeated as text: most requests are answered here.
-    pub(super) fn resting_on(
-        basis: u64,
-        headers: &HeaderMap,
-        surface: Surface,
-    ) -> Option<HeaderValue> {
+    pub(super) fn resting_on(basis: u64, headers: Headers<'_>, surface: Surface) -> Option<Text> {
         let mut end = Text::default();
         end.push(b"-");
         end.push(&digits_of(basis));
         let rests_on_it = |held: &&[u8]| {
             held.ends_with(end.as_bytes()) && held.len() <= LONGEST_OPAQUE && is_ours(held)
         };
-        let lines = headers.get_all(IF_NONE_MATCH);
-        let mut held = lines.flat_map(|line| Opaques(line.as_bytes()).map(move |it| (line, it)));
-        let (line, held) = held.find(|(_, held)| rests_on_it(held))?;
+        let held = headers.all(&IF_NONE_MATCH).flat_map(Opaques).find(rests_on_it)?;
         let mut text = Text::opened(surface);
-        let opening = text.as_bytes();
-        // Mostly it is all that the line says, in our spelling: then it need not be spelled again.
-        if line.as_bytes().starts_with(opening) && line.len() == opening.len() + held.len() + 1 {
-            return Some(line.clone());
-        }
         text.push(held);
-        text.closed()
+        Some(text.closed())
     }
 
     /// What the caller holds, by its `If-None-Match` headers.
     ///
     /// Compared weakly, so that a tag which a cache or a compressing proxy weakened still counts;
     /// lists and `*` are understood. Who holds this answer among others holds this answer.
-    pub(super) fn held_by(&self, headers: &HeaderMap) -> Held {
+    pub(super) fn held_by(&self, headers: Headers<'_>) -> Held {
         let mut newest = Held::Other;
-        for value in headers.get_all(IF_NONE_MATCH) {
-            if value.as_bytes().trim_ascii() == b"*" {
+        for value in headers.all(&IF_NONE_MATCH) {
+            if value.trim_ascii() == b"*" {
                 return Held::This;
             }
-            for held in Opaques(value.as_bytes()).filter_map(Self::parse) {
+            for held in Opaques(value).filter_map(Self::parse) {
                 if held.outcome == self.outcome {
                     return Held::This;
                 }
@@ -147,7 +139,8 @@ impl Tag {
         is_newer.then_some(theirs.revision)
     }
 
-    pub(super) fn into_header(self, surface: Surface) -> Option<HeaderValue> {
+    /// The tag as `surface` spells it.
+    pub(super) fn into_text(self, surface: Surface) -> Text {
         let mut text = Text::opened(surface);
         text.push(&digits_of((self.outcome >> u64::BITS) as u64));
         text.push(&digits_of(self.outcome as u64));
@@ -185,12 +178,12 @@ impl Text {
         text
     }
 
-    fn closed(mut self) -> Option<HeaderValue> {
+    fn closed(mut self) -> Self {
         self.push(b"\"");
-        HeaderValue::from_bytes(self.as_bytes()).ok()
+        self
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
@@ -201,6 +194,20 @@ impl Text {
             free.copy_from_slice(more);
             self.len = end;
         }
+    }
+}
+
+impl TryFrom<Text> for HeaderValue {
+    type Error = InvalidHeaderValue;
+
+    fn try_from(text: Text) -> Result<Self, InvalidHeaderValue> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(self.as_bytes()).fmt(f)
     }
 }
 
@@ -265,9 +272,9 @@ fn word(digits: &[u8]) -> Option<u64> {
 }
 
 /// Whether the caller wants a whole answer whatever it holds (unleash-proxy.md 1.14).
-pub(super) fn forbids_not_modified(headers: &HeaderMap) -> bool {
-    headers.get_all(CACHE_CONTROL).any(|value| {
-        let mut directives = value.as_bytes().split(|&byte| byte == b',');
+pub(super) fn forbids_not_modified(headers: Headers<'_>) -> bool {
+    headers.all(&CACHE_CONTROL).any(|value| {
+        let mut directives = value.split(|&byte| byte == b',');
         directives.any(|directive| directive.trim_ascii() == b"no-cache")
     })
 }

@@ -2,12 +2,12 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use actix_web::dev::RequestHead;
 use chrono::{DateTime, NaiveDateTime};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     address::{self, Address},
+    head::Head,
     route::Surface,
     worker::Draws,
 };
@@ -54,7 +54,7 @@ pub(super) enum Session {
 /// What a context is completed from, besides its own entries.
 #[derive(Debug)]
 pub(super) struct Completion<'c> {
-    pub(super) request: &'c RequestHead,
+    pub(super) request: Head<'c>,
     pub(super) trust: &'c TrustProxy,
     pub(super) draws: &'c mut Draws,
     /// Scratch for values that have to be written out.
@@ -261,12 +261,8 @@ impl Completion<'_> {
     }
 }
 
-fn client<'r>(
-    request: &'r RequestHead,
-    trust: &TrustProxy,
-    surface: Surface,
-) -> Option<Address<'r>> {
-    address::client(request.peer_addr, request.headers(), trust, surface)
+fn client<'r>(request: Head<'r>, trust: &TrustProxy, surface: Surface) -> Option<Address<'r>> {
+    address::client(request.peer, request.headers, trust, surface)
 }
 
 #[cfg(test)]

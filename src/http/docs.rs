@@ -9,7 +9,6 @@ use std::io::Read as _;
 
 use actix_web::{
     HttpResponse,
-    dev::RequestHead,
     http::{
         Method, StatusCode,
         header::{
@@ -25,6 +24,7 @@ use super::{
     compress,
     conditional::{Held, Tag, forbids_not_modified},
     error::Problem,
+    head::Head,
     route::Surface,
 };
 use crate::config::Surfaces;
@@ -111,7 +111,7 @@ impl Doc {
     /// `Ours` where the document cannot be put together: a bug that a test would have shown.
     pub(super) fn answer(
         self,
-        request: &RequestHead,
+        request: Head<'_>,
         surfaces: &Surfaces,
     ) -> Result<HttpResponse, Problem> {
         let text = |media, text: String| tagged(request, media, Bytes::from(text));
@@ -148,8 +148,8 @@ fn init(base: &str) -> String {
     )
 }
 
-fn asset(request: &RequestHead, media: &'static str, packed: &'static [u8]) -> HttpResponse {
-    let takes_gzip = compress::takes_gzip(request.headers());
+fn asset(request: Head<'_>, media: &'static str, packed: &'static [u8]) -> HttpResponse {
+    let takes_gzip = compress::takes_gzip(request.headers);
     let mut response = if takes_gzip {
         tagged(request, media, Bytes::from_static(packed))
     } else {
@@ -167,17 +167,17 @@ fn asset(request: &RequestHead, media: &'static str, packed: &'static [u8]) -> H
     response
 }
 
-fn tagged(request: &RequestHead, media: &'static str, body: Bytes) -> HttpResponse {
-    let headers = request.headers();
+fn tagged(request: Head<'_>, media: &'static str, body: Bytes) -> HttpResponse {
+    let headers = request.headers;
     let tag = Tag::new(xxhash_rust::xxh3::xxh3_128(&body), None);
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let reads = matches!(*request.method, Method::GET | Method::HEAD);
     let is_held = || tag.held_by(headers) == Held::This;
     let mut response = if reads && !forbids_not_modified(headers) && is_held() {
         HttpResponse::new(StatusCode::NOT_MODIFIED)
     } else {
         HttpResponse::Ok().insert_header((CONTENT_TYPE, media)).body(body)
     };
-    if let Some(tag) = tag.into_header(Surface::Proxy) {
+    if let Ok(tag) = HeaderValue::try_from(tag.into_text(Surface::Proxy)) {
         response.headers_mut().insert(ETAG, tag);
     }
     response

@@ -2,7 +2,6 @@
 
 use actix_web::{
     HttpResponse,
-    dev::RequestHead,
     http::{
         Method,
         header::{CONTENT_TYPE, HeaderValue},
@@ -11,11 +10,12 @@ use actix_web::{
 };
 
 use super::{
-    answer::Asked,
+    answer::{Asked, Flags},
     auth,
     body::{self, BodyFault, Encoding},
     context::{Completion, Session},
     error::Problem,
+    head::Head,
     json, query,
     route::Surface,
     worker::{Desk, Worker, now_millis},
@@ -38,12 +38,12 @@ const NAMED_ANSWER: usize = 16 << 20;
 /// A wrong content type, a wrong encoding, a body that did not arrive whole or is over `limit`
 /// bytes, and where no route will read it (`is_routed`) or its method does not, what is no JSON.
 pub(super) fn admit_body(
-    request: &RequestHead,
+    request: Head<'_>,
     body: &Result<Bytes, BodyFault>,
     limit: usize,
     is_routed: bool,
 ) -> Result<Bytes, Problem> {
-    let headers = request.headers();
+    let headers = request.headers;
     let arrived = body.as_ref().map_or(true, |body| !body.is_empty());
     if !body::is_announced(headers, request.version, arrived) {
         return Ok(body.clone()?);
@@ -53,7 +53,7 @@ pub(super) fn admit_body(
     }
     let encoding = Encoding::find(headers).ok_or(Problem::ContentEncoding)?;
     let body = encoding.decode(body.clone()?, limit)?;
-    if !is_routed || request.method != Method::POST {
+    if !is_routed || *request.method != Method::POST {
         json::check(&body)?;
     }
     Ok(body)
@@ -66,48 +66,47 @@ pub(super) fn admit_body(
 /// In the order of unleash-proxy.md 1.2: a bad request, not ready, a bad key, `/all` disabled.
 pub(super) fn list(
     worker: &Worker,
-    request: &RequestHead,
+    request: Head<'_>,
     body: &Result<Bytes, BodyFault>,
     show: Show,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Flags, Problem> {
     let body: &[u8] = body.as_ref().map_err(|&fault| fault)?;
-    let token = worker.token(request.headers(), SURFACE);
+    let token = worker.token(request.headers, SURFACE);
     let mut desk = worker.desk.borrow_mut();
-    let Desk { reader, context, scratch, draws, buffers, text, body_bytes, empty } = &mut *desk;
+    let Desk { reader, context, scratch, draws, buffers, text, sheet, empty } = &mut *desk;
     let surface = &worker.surfaces.proxy;
     let (now, seed) = (now_millis(), draws.next());
     let trust = &worker.surfaces.trust_proxy;
     let completion = Completion { request, trust, draws, text };
     let allowed = allow(surface, reader.current(), token, show).map(|(plan, grant)| {
-        let read = if request.method == Method::POST { body } else { &[] };
+        let read = if *request.method == Method::POST { body } else { &[] };
         let (edition, counters) = (grant.edition.as_ref(), &*worker.counters);
         let mut asked = Asked::new(request, SURFACE, read, edition, counters);
         // HEAD's question is spelled as GET's, and answered otherwise.
-        if request.method == Method::GET {
+        if *request.method == Method::GET {
             let environment = surface.environment.as_deref().unwrap_or_default();
             let settings = [environment, &surface.app_name];
             asked.rest_on(|| completion.basis(SURFACE, plan, now, &settings));
         }
         (plan, grant, asked)
     });
-    if let Some(response) = allowed.as_ref().ok().and_then(|(.., asked)| asked.repeat()) {
-        return Ok(response);
+    if let Some(held) = allowed.as_ref().ok().and_then(|(.., asked)| asked.repeat()) {
+        return Ok(held);
     }
 
     // A bad request is refused as one even where nobody may ask, so it is read in any case.
     let plan = allowed.as_ref().map_or(&*empty, |(plan, ..)| *plan);
     let mut writer = context.start(plan, now, seed);
-    let names = match request.method {
+    let names = match *request.method {
         Method::POST => json::read_proxy(body, &mut writer)?,
         _ => {
-            query::read(request.uri.query().unwrap_or_default(), SURFACE, &mut writer, buffers)
-                .map_err(Problem::Query)?;
+            query::read(request.query, SURFACE, &mut writer, buffers).map_err(Problem::Query)?;
             Vec::new()
         }
     };
     let (plan, grant, mut asked) = allowed?;
     // HEAD's query is validated, but evaluated with nothing (unleash-proxy.md 1.3).
-    if request.method == Method::HEAD {
+    if *request.method == Method::HEAD {
         writer = context.start(plan, now, seed);
     }
     let session = if names.is_empty() { Session::Drawn } else { Session::AsSent };
@@ -117,19 +116,18 @@ pub(super) fn list(
     }
     if names.is_empty() {
         let answer = plan.evaluate_all(context, scratch, show);
-        return Ok(asked.respond(&answer, body_bytes));
+        return Ok(asked.respond(&answer, sheet));
     }
     let answer = plan.evaluate_named(context, scratch, &names);
     // A name may come again and again, and its flag may have a payload of any size.
     if answer.bytes_at_most(Profile::Proxy) > NAMED_ANSWER {
         return Err(Problem::AnswerTooLarge { limit: NAMED_ANSWER });
     }
-    // Its size says nothing about the next list's.
-    let response = asked.respond(&answer, &mut 0);
+    let flags = asked.respond(&answer, sheet);
     if worker.usage.is_on() {
         worker.usage.evaluated(&grant.scope.environment, answer.named());
     }
-    Ok(response)
+    Ok(flags)
 }
 
 /// Answers with the definitions that a server's token may see (unleash-proxy.md 1.12 and 9.2).
@@ -137,8 +135,8 @@ pub(super) fn list(
 /// # Errors
 ///
 /// Not ready, then a bad token: a client key is one here (unleash-proxy.md 1.4).
-pub(super) fn definitions(worker: &Worker, request: &RequestHead) -> Result<HttpResponse, Problem> {
-    let token = worker.token(request.headers(), SURFACE);
+pub(super) fn definitions(worker: &Worker, request: Head<'_>) -> Result<HttpResponse, Problem> {
+    let token = worker.token(request.headers, SURFACE);
     let mut desk = worker.desk.borrow_mut();
     let snapshot = desk.reader.current();
     if !snapshot.ready {

@@ -5,7 +5,6 @@ mod schema;
 
 use actix_web::{
     HttpResponse,
-    dev::RequestHead,
     http::header::{CONTENT_TYPE, HeaderValue},
     web::Bytes,
 };
@@ -15,6 +14,7 @@ use super::{
     auth,
     body::{self, BodyFault},
     error::Problem,
+    head::Head,
     json::{self, Unreadable},
     route::{Surface, Usage},
     worker::Worker,
@@ -31,13 +31,13 @@ use crate::{
 /// In the order of unleash-proxy.md 1.2: a bad request, a bad key.
 pub(super) fn proxy(
     worker: &Worker,
-    request: &RequestHead,
+    request: Head<'_>,
     body: &Result<Bytes, BodyFault>,
     kind: Usage,
 ) -> Result<HttpResponse, Problem> {
     let body = body.as_ref().map_err(|&fault| fault)?;
     let note = schema::read(json::read_value(body)?, Surface::Proxy, kind)?;
-    let token = worker.token(request.headers(), Surface::Proxy);
+    let token = worker.token(request.headers, Surface::Proxy);
     let mut desk = worker.desk.borrow_mut();
     let grant = auth::reporter(desk.reader.current(), token)?;
     pass_on(worker, grant, note);
@@ -52,11 +52,11 @@ pub(super) fn proxy(
 /// A bad token before a bad request.
 pub(super) fn frontend(
     worker: &Worker,
-    request: &RequestHead,
+    request: Head<'_>,
     body: &Result<Bytes, BodyFault>,
     kind: Usage,
 ) -> Result<HttpResponse, Problem> {
-    let headers = request.headers();
+    let headers = request.headers;
     let token = worker.token(headers, Surface::Edge);
     let mut desk = worker.desk.borrow_mut();
     let grant = auth::reporter(desk.reader.current(), token)?;

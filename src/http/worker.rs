@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::HeaderName;
 
 use super::{
     Closing, Ties,
@@ -18,8 +18,10 @@ use super::{
     cors::Cors,
     counters::Counters,
     error::Problem,
+    head::Headers,
     query::Buffers,
     route::Surface,
+    sheet::Sheet,
 };
 use crate::{
     config::Surfaces,
@@ -59,8 +61,7 @@ pub(super) struct Desk {
     pub(super) draws: Draws,
     pub(super) buffers: Buffers,
     pub(super) text: String,
-    /// Room that the next body is likely to fill.
-    pub(super) body_bytes: usize,
+    pub(super) sheet: Sheet,
     /// A plan that asks for nothing, to validate requests against which have no other.
     pub(super) empty: Plan,
 }
@@ -97,7 +98,7 @@ impl Worker {
             draws: Draws::new(),
             buffers: Buffers::default(),
             text: String::new(),
-            body_bytes: 0,
+            sheet: Sheet::default(),
             empty: compile(&Features::default(), &Projects::All, &Host::default()).0,
         });
         let usage = usage.recorder(&surfaces.proxy.app_name);
@@ -127,7 +128,7 @@ impl Worker {
     /// # Errors
     ///
     /// What upstream has against it.
-    pub(super) async fn ask(&self, headers: &HeaderMap, surface: Surface) -> Result<(), Problem> {
+    pub(super) async fn ask(&self, headers: Headers<'_>, surface: Surface) -> Result<(), Problem> {
         match (&self.admit, self.token(headers, surface)) {
             (Some(admit), Some(token)) => judge(admit.ask(token).await),
             _ => Err(Problem::TokenUnknown),
@@ -135,7 +136,7 @@ impl Worker {
     }
 
     /// The token that a request to `surface` shows.
-    pub(super) fn token<'h>(&self, headers: &'h HeaderMap, surface: Surface) -> Option<&'h str> {
+    pub(super) fn token<'h>(&self, headers: Headers<'h>, surface: Surface) -> Option<&'h str> {
         let header = match surface {
             Surface::Proxy => &self.headers.proxy,
             Surface::Edge => &self.headers.edge,

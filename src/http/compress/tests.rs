@@ -1,5 +1,7 @@
 use std::io::Read as _;
 
+use actix_web::{dev::RequestHead, http::header::HeaderMap};
+
 use super::*;
 
 fn accepted(lines: &[&str]) -> Option<Coding> {
@@ -7,7 +9,7 @@ fn accepted(lines: &[&str]) -> Option<Coding> {
     for line in lines {
         headers.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
     }
-    Weights::read(&headers).best()
+    Weights::read((&headers).into()).best()
 }
 
 fn decoded(coding: Coding, bytes: &[u8]) -> Vec<u8> {
@@ -44,6 +46,13 @@ fn some_bytes(length: usize, is_text: bool) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+fn asking(method: Method, accept: &'static str) -> RequestHead {
+    let mut request = RequestHead::default();
+    request.method = method;
+    request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+    request
 }
 
 fn response(media: &'static str, body: Vec<u8>) -> HttpResponse {
@@ -103,8 +112,7 @@ fn every_encoder_gives_back_what_it_got_again_and_again() {
 #[actix_web::test]
 async fn only_what_gains_is_compressed() {
     let compressor = Compressor::default();
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    let asking = |method| asking(method, "gzip");
     let long = || some_bytes(SHORTEST, true);
     let json = "application/json; charset=utf-8";
     for (method, answer, expected) in [
@@ -115,7 +123,7 @@ async fn only_what_gains_is_compressed() {
         (Method::GET, response("image/png", long()), false),
         (Method::GET, HttpResponse::NotModified().finish(), false),
     ] {
-        let answer = compressor.apply(&method, &headers, answer);
+        let answer = compressor.apply(Head::from(&asking(method.clone())), answer);
         let encoding = answer.headers().get(CONTENT_ENCODING).cloned();
         assert_eq!(encoding.is_some(), expected, "{method} {:?}", answer.headers());
         let body = answer.into_body().try_into_bytes().unwrap();
@@ -125,7 +133,7 @@ async fn only_what_gains_is_compressed() {
     }
     let mut twice = response(json, long());
     twice.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
-    let answer = compressor.apply(&Method::GET, &headers, twice);
+    let answer = compressor.apply(Head::from(&asking(Method::GET)), twice);
     assert_eq!(answer.into_body().try_into_bytes().unwrap(), long());
 }
 
@@ -145,7 +153,7 @@ fn gzip_is_sent_to_whoever_reads_it() {
         if let Some(value) = value {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
         }
-        assert_eq!(takes_gzip(&headers), expected, "{value:?}");
+        assert_eq!(takes_gzip((&headers).into()), expected, "{value:?}");
     }
 }
 
@@ -154,10 +162,9 @@ fn a_body_that_many_ask_for_is_compressed_once_in_each_coding() {
     let (compressor, encodings) = (Compressor::default(), Encodings::default());
     let plain = some_bytes(20_000, true);
     let ask = |accept: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+        let request = asking(Method::GET, accept);
         let response = response("application/json", plain.clone());
-        let response = compressor.apply_once(&Method::GET, &headers, response, &encodings);
+        let response = compressor.apply_once(Head::from(&request), response, &encodings);
         response.into_body().try_into_bytes().unwrap()
     };
     for coding in Coding::ALL {
