@@ -19,8 +19,7 @@ mod payload;
 use std::sync::Arc;
 
 use actix_http::HttpService;
-use actix_service::{Service as _, ServiceFactory as _, map_config};
-use actix_web::dev::AppConfig;
+use actix_service::{Service as _, ServiceFactory as _};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use engines::Ours;
 use offleash::{
@@ -101,7 +100,6 @@ async fn connect(flags: usize) -> Client {
         registry: Default::default(),
     };
     let app = in_memory(&config(), &subscriber, &ties).unwrap();
-    let app = map_config(app, |()| AppConfig::default());
     let service = HttpService::<DuplexStream, _, _>::build().h1(app).new_service(()).await.unwrap();
     let (pipe, server) = tokio::io::duplex(PIPE_BYTES);
     actix_web::rt::spawn(async move {

@@ -43,14 +43,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use actix_web::{HttpServer, dev::Server};
+use actix_http::{HttpService, HttpServiceBuilder, TlsAcceptorConfig};
+use actix_server::{GracefulShutdownSignal, Server};
 
 pub use self::{auth::Admit, clerk::Clerks};
 use self::{connections::Connections, counters::Board, listen::Doors, worker::Worker};
 use crate::{
-    config::{Config, Exposure},
+    config::{Config, Exposure, Surfaces},
     snapshot::Subscriber,
     telemetry::{START, prometheus::Registry},
     usage::Handle,
@@ -58,6 +60,8 @@ use crate::{
 
 /// Whoever stops the server keeps the time, in less than the whole seconds that the server knows.
 const LONGER_THAN_ANY_STOP_SECONDS: u64 = 24 * 60 * 60;
+/// How long a caller whose body was left unread may go on sending it, after its answer.
+const UNREAD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether the process is about to stop: it is ready no more, and every connection is to end with
 /// its next answer. Clones share it.
@@ -71,6 +75,20 @@ pub struct Serving {
     pub address: SocketAddr,
     doors: Doors,
     board: Board,
+}
+
+/// What every worker's clerks and connections are made from.
+#[derive(Clone)]
+struct Hall {
+    surfaces: Arc<Surfaces>,
+    subscriber: Subscriber,
+    ties: Ties,
+    board: Board,
+    connections: Connections,
+    keep_alive: Duration,
+    head_within: Duration,
+    /// Tells when connections are to end.
+    stopping: GracefulShutdownSignal,
 }
 
 // === impl Closing ===
@@ -131,7 +149,7 @@ pub struct Ties {
 pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<(Server, Serving)> {
     let server = &config.server;
     let surfaces = Arc::new(config.surfaces.clone());
-    // The factory below cannot fail, so that what may is tried here once.
+    // Whoever makes workers below cannot fail, so that what may is tried here once.
     drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
     let listener = listen::everywhere_or(server.interface, server.listens_on())?;
     let address = listener.local_addr()?;
@@ -139,45 +157,53 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     let doors = Doors::of([Some(&listener), for_metrics.as_ref()].into_iter().flatten())?;
     let board = Board::default();
-    let counted = board.clone();
     let connections = Connections::new(server.max_connections);
-    let open = connections.clone();
+    let (counted, open) = (board.clone(), connections.clone());
     ties.registry.join(move |page| {
         counted.describe(page);
         open.describe(page);
     });
+    let building = Server::build()
+        .workers(server.workers)
+        .max_concurrent_connections(server.max_connections.div_ceil(server.workers))
+        .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
+        .disable_signals();
     let serving = Serving { address, doors, board: board.clone() };
-    let mut running = HttpServer::new(move || {
-        let worker = Worker::new(Arc::clone(&surfaces), &subscriber, &ties, board.seat()).ok();
-        if let Some(worker) = &worker {
-            actix_rt::spawn(worker::renew(Rc::downgrade(worker)));
-        }
-        Clerks::new(worker, ties.closing.clone(), metrics_at)
-    })
-    .workers(server.workers)
-    .keep_alive(server.keep_alive)
-    .client_request_timeout(server.head_within)
-    .max_connections(server.max_connections.div_ceil(server.workers))
-    .on_connect(move |_, data| {
-        data.insert(connections.take());
-    })
-    .tcp_nodelay(true)
-    .h1_write_buffer_size(slices::SLICE_BYTES)
-    .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
-    .tls_handshake_timeout(server.head_within)
-    .disable_signals();
-    running = match &server.tls {
+    let hall = Hall {
+        surfaces,
+        subscriber,
+        ties,
+        board,
+        connections,
+        keep_alive: server.keep_alive,
+        head_within: server.head_within,
+        stopping: building.graceful_shutdown_signal(),
+    };
+    let metrics_hall = hall.clone();
+    let mut building = match &server.tls {
         // HTTP/2 and HTTP/1.1, as the caller chooses.
-        Some(tls) => running.listen_rustls_0_23(listener, (*tls.config).clone())?,
-        None => running.listen(listener)?,
+        Some(tls) => {
+            let tls = Arc::clone(&tls.config);
+            building.listen("flags", listener, move || {
+                let handshake = TlsAcceptorConfig::default().handshake_timeout(hall.head_within);
+                let http = hall.http(hall.head_within).finish(hall.clerks(false));
+                http.rustls_0_23_with_config((*tls).clone(), handshake)
+            })?
+        }
+        None => building.listen("flags", listener, move || {
+            hall.http(hall.head_within).finish(hall.clerks(false)).tcp()
+        })?,
     };
     if let Some(listener) = for_metrics {
-        running = running.listen(listener)?;
+        building = building.listen("metrics", listener, move || {
+            let hall = &metrics_hall;
+            hall.http(hall.head_within).finish(hall.clerks(true)).tcp()
+        })?;
     }
     if let Some(addr) = metrics_at {
         tracing::info!(target: START, %addr, "listening for Prometheus");
     }
-    Ok((running.run(), serving))
+    Ok((building.run(), serving))
 }
 
 /// What [`serve`] runs on each worker, without a socket: for who measures requests alone.
@@ -188,7 +214,40 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
 pub fn in_memory(config: &Config, subscriber: &Subscriber, ties: &Ties) -> io::Result<Clerks> {
     let surfaces = Arc::new(config.surfaces.clone());
     let worker = Worker::new(surfaces, subscriber, ties, Board::default().seat())?;
-    Ok(Clerks::new(Some(worker), ties.closing.clone(), None))
+    Ok(Clerks::new(Some(worker), ties.closing.clone(), false))
+}
+
+// === impl Hall ===
+
+impl Hall {
+    /// Who answers on one worker what comes by one socket.
+    fn clerks(&self, is_for_metrics: bool) -> Clerks {
+        let Self { surfaces, subscriber, ties, board, .. } = self;
+        let worker = Worker::new(Arc::clone(surfaces), subscriber, ties, board.seat()).ok();
+        if let Some(worker) = &worker {
+            actix_rt::spawn(worker::renew(Rc::downgrade(worker)));
+        }
+        Clerks::new(worker, ties.closing.clone(), is_for_metrics)
+    }
+
+    /// How actix-http reads and writes what comes over a `T`, of which it counts each as a
+    /// connection.
+    fn http<T: 'static>(&self, head_within: Duration) -> HttpServiceBuilder<T, Clerks> {
+        let (connections, stopping) = (self.connections.clone(), self.stopping.clone());
+        HttpService::build()
+            .keep_alive(self.keep_alive)
+            .client_request_timeout(head_within)
+            .client_disconnect_timeout(UNREAD_WITHIN)
+            .tcp_nodelay(true)
+            .h1_write_buffer_size(slices::SLICE_BYTES)
+            .on_connect_ext(move |_, data| {
+                data.insert(connections.take());
+            })
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+    }
 }
 
 fn listen_for_metrics(

@@ -8,7 +8,6 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
 };
@@ -17,7 +16,7 @@ use actix_http::Request;
 use actix_service::{Service, ServiceFactory, always_ready};
 use actix_web::{
     HttpResponse,
-    dev::{AppConfig, Payload},
+    dev::Payload,
     http::{ConnectionType, Method},
     web::Bytes,
 };
@@ -45,16 +44,13 @@ pub struct Clerks {
     /// `None` where it could not be made.
     worker: Option<Rc<Worker>>,
     closing: Closing,
-    /// Where nothing but metrics is served.
-    metrics_at: Option<SocketAddr>,
+    /// Whether nothing but metrics is served.
+    is_for_metrics: bool,
 }
 
 /// Answers what comes by one socket.
 #[derive(Debug)]
-pub struct Clerk {
-    office: Clerks,
-    is_for_metrics: bool,
-}
+pub struct Clerk(Clerks);
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +66,8 @@ type Answered = Result<HttpResponse, Infallible>;
 // === impl Clerks ===
 
 impl Clerks {
-    pub(super) fn new(
-        worker: Option<Rc<Worker>>,
-        closing: Closing,
-        metrics_at: Option<SocketAddr>,
-    ) -> Self {
-        Self { worker, closing, metrics_at }
+    pub(super) fn new(worker: Option<Rc<Worker>>, closing: Closing, is_for_metrics: bool) -> Self {
+        Self { worker, closing, is_for_metrics }
     }
 
     /// `response` as it leaves.
@@ -91,14 +83,13 @@ impl Clerks {
 impl ServiceFactory<Request> for Clerks {
     type Response = HttpResponse;
     type Error = Infallible;
-    type Config = AppConfig;
+    type Config = ();
     type Service = Clerk;
     type InitError = ();
     type Future = Ready<Result<Clerk, ()>>;
 
-    fn new_service(&self, config: AppConfig) -> Self::Future {
-        let is_for_metrics = self.metrics_at.is_some_and(|address| config.local_addr() == address);
-        ready(Ok(Clerk { office: self.clone(), is_for_metrics }))
+    fn new_service(&self, (): ()) -> Self::Future {
+        ready(Ok(Clerk(self.clone())))
     }
 }
 
@@ -113,11 +104,11 @@ impl Service<Request> for Clerk {
     always_ready!();
 
     fn call(&self, mut request: Request) -> Self::Future {
-        let office = &self.office;
+        let Self(office) = self;
         let at_once = |response| Either::Left(ready(Ok(office.sent(response))));
         let Some(worker) = &office.worker else { return at_once(error::no_worker()) };
         let payload = request.take_payload();
-        if self.is_for_metrics {
+        if office.is_for_metrics {
             return at_once(metrics(worker, Head::from(request.head()), payload));
         }
         let later =
