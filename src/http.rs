@@ -17,6 +17,7 @@ mod context;
 mod cors;
 mod counters;
 mod docs;
+mod errand;
 mod error;
 #[cfg(test)]
 mod fixture;

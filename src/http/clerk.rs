@@ -23,18 +23,13 @@ use actix_web::{
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::{
-    Closing,
-    answer::Reply,
-    backstage,
-    body::{self, BodyFault},
-    counters::{Class, Refusal, UnderWay},
-    docs::Doc,
+    Closing, backstage, body,
+    counters::{Class, UnderWay},
+    errand::{Errand, refuse},
     error::{self, Problem},
-    frontend,
     head::Head,
-    proxy,
-    route::{Miss, Route, Surface},
-    slices, usage,
+    route::Route,
+    slices,
     worker::Worker,
 };
 
@@ -51,15 +46,6 @@ pub struct Clerks {
 /// Answers what comes by one socket.
 #[derive(Debug)]
 pub struct Clerk(Clerks);
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug)]
-enum Errand {
-    Doc(Doc),
-    Preflight,
-    /// With whose manners it is answered.
-    Route(Surface, Result<Route, Miss>),
-}
 
 type Answered = Result<HttpResponse, Infallible>;
 
@@ -165,132 +151,4 @@ async fn read_and_answer(worker: &Worker, request: Head<'_>, mut payload: Payloa
     }
     let response = errand.conclude(worker, request, result);
     if is_unread { body::leave(payload, response) } else { response }
-}
-
-// === impl Errand ===
-
-impl Errand {
-    fn find(worker: &Worker, request: Head<'_>) -> Self {
-        let Head { method, path, .. } = request;
-        if let Some(doc) = Doc::find(method, path, &worker.surfaces) {
-            return Self::Doc(doc);
-        }
-        if *method == Method::OPTIONS {
-            return Self::Preflight;
-        }
-        match Route::find(method, path, &worker.surfaces) {
-            Ok(route) => Self::Route(route.surface(), Ok(route)),
-            Err((surface, miss)) => Self::Route(surface, Err(miss)),
-        }
-    }
-
-    fn class(self) -> Class {
-        match self {
-            Self::Doc(_) => Class::Docs,
-            Self::Preflight => Class::Preflight,
-            Self::Route(_, found) => Class::of(found),
-        }
-    }
-
-    fn surface(self) -> Surface {
-        match self {
-            Self::Doc(_) => Surface::Proxy,
-            Self::Preflight => Surface::Edge,
-            Self::Route(surface, _) => surface,
-        }
-    }
-
-    /// Does the errand with what is known here.
-    ///
-    /// # Errors
-    ///
-    /// `TokenUnknown` where upstream may know better, and then it can be [retried](Self::retry).
-    fn attempt(
-        self,
-        worker: &Worker,
-        request: Head<'_>,
-        body: &Result<Bytes, BodyFault>,
-    ) -> Result<Reply, Problem> {
-        match self {
-            Self::Doc(doc) => doc.answer(request, &worker.surfaces).map(Reply::from),
-            Self::Preflight => Ok(worker.cors.preflight(request.headers).into()),
-            Self::Route(Surface::Edge, found) => dispatch(worker, request, body, found),
-            Self::Route(Surface::Proxy, found) => {
-                let limit = worker.surfaces.body_limit;
-                let body = proxy::admit_body(request, body, limit, found.is_ok())?;
-                dispatch(worker, request, &Ok(body), found)
-            }
-        }
-    }
-
-    /// [Does](Self::attempt) the errand once upstream has admitted the token.
-    async fn retry(
-        self,
-        worker: &Worker,
-        request: Head<'_>,
-        body: &Result<Bytes, BodyFault>,
-    ) -> Result<Reply, Problem> {
-        worker.ask(request.headers, self.surface()).await?;
-        self.attempt(worker, request, body)
-    }
-
-    /// The answer as the caller gets it, counted.
-    fn conclude(
-        self,
-        worker: &Worker,
-        request: Head<'_>,
-        result: Result<Reply, Problem>,
-    ) -> HttpResponse {
-        let mut response = match result {
-            Ok(Reply::Flags(flags)) => flags.into_response(&worker.desk.borrow().sheet),
-            Ok(Reply::Other(response)) => response,
-            Err(problem) => refuse(worker, request, self.surface(), &problem),
-        };
-        // Neither documents nor preflights: pages of other origins have no business with the former,
-        // as with the original's, and the latter are nothing but such headers.
-        if let Self::Route(..) = self {
-            worker.cors.apply(request.headers, response.headers_mut());
-            response = worker.compressor.apply(request, response);
-        }
-        worker.counters.answered(self.class(), response.status());
-        response
-    }
-}
-
-fn dispatch(
-    worker: &Worker,
-    request: Head<'_>,
-    body: &Result<Bytes, BodyFault>,
-    found: Result<Route, Miss>,
-) -> Result<Reply, Problem> {
-    let route = found.map_err(Problem::Miss)?;
-    let response = match route {
-        Route::ProxyList(show) => {
-            return proxy::list(worker, request, body, show).map(Reply::Flags);
-        }
-        Route::FrontendList(show) => {
-            return frontend::list(worker, request, body, show).map(Reply::Flags);
-        }
-        Route::ProxyDefinitions => proxy::definitions(worker, request),
-        Route::ProxyHealth => proxy::health(worker),
-        Route::ProxyPrometheus | Route::BackstageMetrics => {
-            backstage::metrics(worker, route.surface())
-        }
-        Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind),
-        Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind),
-        Route::BackstageReady => backstage::ready(worker),
-        Route::BackstageHealth => Ok(backstage::health()),
-    }?;
-    Ok(response.into())
-}
-
-fn refuse(worker: &Worker, request: Head<'_>, surface: Surface, problem: &Problem) -> HttpResponse {
-    if let Some(refusal) = Refusal::of(problem) {
-        worker.counters.refused(refusal);
-    }
-    let asked = (request.method.as_str(), request.path);
-    let response = problem.response(surface, asked, &worker.surfaces);
-    // Not the problem itself: it may tell of the caller's context.
-    tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");
-    response
 }

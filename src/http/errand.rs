@@ -1,0 +1,160 @@
+//! What a request is for, and how it is done.
+
+use actix_web::{HttpResponse, http::Method, web::Bytes};
+
+use super::{
+    answer::Reply,
+    backstage,
+    body::BodyFault,
+    counters::{Class, Refusal},
+    docs::Doc,
+    error::Problem,
+    frontend,
+    head::Head,
+    proxy,
+    route::{Miss, Route, Surface},
+    usage,
+    worker::Worker,
+};
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Errand {
+    Doc(Doc),
+    Preflight,
+    /// With whose manners it is answered.
+    Route(Surface, Result<Route, Miss>),
+}
+
+// === impl Errand ===
+
+impl Errand {
+    pub(super) fn find(worker: &Worker, request: Head<'_>) -> Self {
+        let Head { method, path, .. } = request;
+        if let Some(doc) = Doc::find(method, path, &worker.surfaces) {
+            return Self::Doc(doc);
+        }
+        if *method == Method::OPTIONS {
+            return Self::Preflight;
+        }
+        match Route::find(method, path, &worker.surfaces) {
+            Ok(route) => Self::Route(route.surface(), Ok(route)),
+            Err((surface, miss)) => Self::Route(surface, Err(miss)),
+        }
+    }
+
+    fn class(self) -> Class {
+        match self {
+            Self::Doc(_) => Class::Docs,
+            Self::Preflight => Class::Preflight,
+            Self::Route(_, found) => Class::of(found),
+        }
+    }
+
+    fn surface(self) -> Surface {
+        match self {
+            Self::Doc(_) => Surface::Proxy,
+            Self::Preflight => Surface::Edge,
+            Self::Route(surface, _) => surface,
+        }
+    }
+
+    /// Does the errand with what is known here.
+    ///
+    /// # Errors
+    ///
+    /// `TokenUnknown` where upstream may know better, and then it can be [retried](Self::retry).
+    pub(super) fn attempt(
+        self,
+        worker: &Worker,
+        request: Head<'_>,
+        body: &Result<Bytes, BodyFault>,
+    ) -> Result<Reply, Problem> {
+        match self {
+            Self::Doc(doc) => doc.answer(request, &worker.surfaces).map(Reply::from),
+            Self::Preflight => Ok(worker.cors.preflight(request.headers).into()),
+            Self::Route(Surface::Edge, found) => dispatch(worker, request, body, found),
+            Self::Route(Surface::Proxy, found) => {
+                let limit = worker.surfaces.body_limit;
+                let body = proxy::admit_body(request, body, limit, found.is_ok())?;
+                dispatch(worker, request, &Ok(body), found)
+            }
+        }
+    }
+
+    /// [Does](Self::attempt) the errand once upstream has admitted the token.
+    pub(super) async fn retry(
+        self,
+        worker: &Worker,
+        request: Head<'_>,
+        body: &Result<Bytes, BodyFault>,
+    ) -> Result<Reply, Problem> {
+        worker.ask(request.headers, self.surface()).await?;
+        self.attempt(worker, request, body)
+    }
+
+    /// The answer as the caller gets it, counted.
+    pub(super) fn conclude(
+        self,
+        worker: &Worker,
+        request: Head<'_>,
+        result: Result<Reply, Problem>,
+    ) -> HttpResponse {
+        let mut response = match result {
+            Ok(Reply::Flags(flags)) => flags.into_response(&worker.desk.borrow().sheet),
+            Ok(Reply::Other(response)) => response,
+            Err(problem) => refuse(worker, request, self.surface(), &problem),
+        };
+        // Neither documents nor preflights: pages of other origins have no business with the former,
+        // as with the original's, and the latter are nothing but such headers.
+        if let Self::Route(..) = self {
+            worker.cors.apply(request.headers, response.headers_mut());
+            response = worker.compressor.apply(request, response);
+        }
+        worker.counters.answered(self.class(), response.status());
+        response
+    }
+}
+
+fn dispatch(
+    worker: &Worker,
+    request: Head<'_>,
+    body: &Result<Bytes, BodyFault>,
+    found: Result<Route, Miss>,
+) -> Result<Reply, Problem> {
+    let route = found.map_err(Problem::Miss)?;
+    let response = match route {
+        Route::ProxyList(show) => {
+            return proxy::list(worker, request, body, show).map(Reply::Flags);
+        }
+        Route::FrontendList(show) => {
+            return frontend::list(worker, request, body, show).map(Reply::Flags);
+        }
+        Route::ProxyDefinitions => proxy::definitions(worker, request),
+        Route::ProxyHealth => proxy::health(worker),
+        Route::ProxyPrometheus | Route::BackstageMetrics => {
+            backstage::metrics(worker, route.surface())
+        }
+        Route::ProxyUsage(kind) => usage::proxy(worker, request, body, kind),
+        Route::FrontendUsage(kind) => usage::frontend(worker, request, body, kind),
+        Route::BackstageReady => backstage::ready(worker),
+        Route::BackstageHealth => Ok(backstage::health()),
+    }?;
+    Ok(response.into())
+}
+
+pub(super) fn refuse(
+    worker: &Worker,
+    request: Head<'_>,
+    surface: Surface,
+    problem: &Problem,
+) -> HttpResponse {
+    if let Some(refusal) = Refusal::of(problem) {
+        worker.counters.refused(refusal);
+    }
+    let asked = (request.method.as_str(), request.path);
+    let response = problem.response(surface, asked, &worker.surfaces);
+    // Not the problem itself: it may tell of the caller's context.
+    tracing::trace!(fault = ?problem.fault(), status = %response.status(), "request refused");
+    response
+}
