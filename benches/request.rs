@@ -18,8 +18,6 @@ mod payload;
 
 use std::sync::Arc;
 
-use actix_http::HttpService;
-use actix_service::{Service as _, ServiceFactory as _};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use engines::Ours;
 use offleash::{
@@ -99,12 +97,11 @@ async fn connect(flags: usize) -> Client {
         closing: Closing::default(),
         registry: Default::default(),
     };
-    let app = in_memory(&config(), &subscriber, &ties).unwrap();
-    let service = HttpService::<DuplexStream, _, _>::build().h1(app).new_service(()).await.unwrap();
+    let host = in_memory(&config(), subscriber, ties).await.unwrap();
     let (pipe, server) = tokio::io::duplex(PIPE_BYTES);
     actix_web::rt::spawn(async move {
         let _publisher = publisher;
-        service.call((server, None)).await
+        host.serve(server, None).await;
     });
     Client { pipe, answer: vec![0; PIPE_BYTES] }
 }

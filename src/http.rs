@@ -22,6 +22,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod frontend;
+mod h1;
 mod head;
 mod invalid;
 mod json;
@@ -49,9 +50,14 @@ use std::{
 
 use actix_http::{HttpService, HttpServiceBuilder, TlsAcceptorConfig};
 use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::fn_factory;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use self::{auth::Admit, clerk::Clerks};
-use self::{connections::Connections, counters::Board, listen::Doors, worker::Worker};
+pub use self::{auth::Admit, h1::Host};
+use self::{
+    clerk::Clerks, connections::Connections, counters::Board, h1::Times, listen::Doors,
+    worker::Worker,
+};
 use crate::{
     config::{Config, Exposure, Surfaces},
     snapshot::Subscriber,
@@ -86,8 +92,7 @@ struct Hall {
     ties: Ties,
     board: Board,
     connections: Connections,
-    keep_alive: Duration,
-    head_within: Duration,
+    times: Times,
     /// Tells when connections are to end.
     stopping: GracefulShutdownSignal,
 }
@@ -149,56 +154,39 @@ pub struct Ties {
 /// When the address cannot be listened on, or a setting cannot be sent in a header.
 pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<(Server, Serving)> {
     let server = &config.server;
-    let surfaces = Arc::new(config.surfaces.clone());
-    // Whoever makes workers below cannot fail, so that what may is tried here once.
-    drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
-    let listener = listen::everywhere_or(server.interface, server.listens_on())?;
-    let address = listener.local_addr()?;
-    let for_metrics = listen_for_metrics(server.interface, surfaces.metrics)?;
-    let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
-    let doors = Doors::of([Some(&listener), for_metrics.as_ref()].into_iter().flatten())?;
-    let board = Board::default();
-    let connections = Connections::new(server.max_connections);
-    let (counted, open) = (board.clone(), connections.clone());
-    ties.registry.join(move |page| {
-        counted.describe(page);
-        open.describe(page);
-    });
     let building = Server::build()
         .workers(server.workers)
         .max_concurrent_connections(server.max_connections.div_ceil(server.workers))
         .shutdown_timeout(LONGER_THAN_ANY_STOP_SECONDS)
         .disable_signals();
-    let serving = Serving { address, doors, board: board.clone() };
-    let hall = Hall {
-        surfaces,
-        subscriber,
-        ties,
-        board,
-        connections,
-        keep_alive: server.keep_alive,
-        head_within: server.head_within,
-        stopping: building.graceful_shutdown_signal(),
-    };
+    let hall = Hall::new(config, subscriber, ties, building.graceful_shutdown_signal())?;
+    let listener = listen::everywhere_or(server.interface, server.listens_on())?;
+    let address = listener.local_addr()?;
+    let for_metrics = listen_for_metrics(server.interface, hall.surfaces.metrics)?;
+    let metrics_at = for_metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+    let doors = Doors::of([Some(&listener), for_metrics.as_ref()].into_iter().flatten())?;
+    let serving = Serving { address, doors, board: hall.board.clone() };
     let metrics_hall = hall.clone();
     let mut building = match &server.tls {
         // HTTP/2 and HTTP/1.1, as the caller chooses.
         Some(tls) => {
             let tls = Arc::clone(&tls.config);
             building.listen("flags", listener, move || {
-                let handshake = TlsAcceptorConfig::default().handshake_timeout(hall.head_within);
-                let http = hall.http(hall.head_within).finish(hall.clerks(false));
+                let within = hall.times.head_within;
+                let handshake = TlsAcceptorConfig::default().handshake_timeout(within);
+                let http = hall.counting_http(within).finish(hall.clerks(false));
                 http.rustls_0_23_with_config((*tls).clone(), handshake)
             })?
         }
         None => building.listen("flags", listener, move || {
-            hall.http(hall.head_within).finish(hall.clerks(false)).tcp()
+            let hall = hall.clone();
+            fn_factory(move || Host::new(hall.clone()))
         })?,
     };
     if let Some(listener) = for_metrics {
         building = building.listen("metrics", listener, move || {
             let hall = &metrics_hall;
-            hall.http(hall.head_within).finish(hall.clerks(true)).tcp()
+            hall.counting_http(hall.times.head_within).finish(hall.clerks(true)).tcp()
         })?;
     }
     if let Some(addr) = metrics_at {
@@ -207,20 +195,47 @@ pub fn serve(config: &Config, subscriber: Subscriber, ties: Ties) -> io::Result<
     Ok((building.run(), serving))
 }
 
-/// What [`serve`] runs on each worker, without a socket: for who measures requests alone.
+/// What [`serve`] runs on each worker, for connections that are no sockets: for who measures requests
+/// alone.
 ///
 /// # Errors
 ///
 /// When a setting cannot be sent in a header.
-pub fn in_memory(config: &Config, subscriber: &Subscriber, ties: &Ties) -> io::Result<Clerks> {
-    let surfaces = Arc::new(config.surfaces.clone());
-    let worker = Worker::new(surfaces, subscriber, ties, Board::default().seat())?;
-    Ok(Clerks::new(Some(worker), ties.closing.clone(), false))
+pub async fn in_memory<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    config: &Config,
+    subscriber: Subscriber,
+    ties: Ties,
+) -> io::Result<Host<S>> {
+    let hall = Hall::new(config, subscriber, ties, Server::build().graceful_shutdown_signal())?;
+    Host::new(hall).await.map_err(|()| io::ErrorKind::Other.into())
 }
 
 // === impl Hall ===
 
 impl Hall {
+    /// # Errors
+    ///
+    /// When a setting cannot be sent in a header.
+    fn new(
+        config: &Config,
+        subscriber: Subscriber,
+        ties: Ties,
+        stopping: GracefulShutdownSignal,
+    ) -> io::Result<Self> {
+        let Config { server, surfaces, .. } = config;
+        let surfaces = Arc::new(surfaces.clone());
+        // Whoever makes workers later cannot fail, so that what may is tried here once.
+        drop(Worker::new(Arc::clone(&surfaces), &subscriber, &ties, Arc::default())?);
+        let (board, connections) = (Board::default(), Connections::new(server.max_connections));
+        let (counted, open) = (board.clone(), connections.clone());
+        ties.registry.join(move |page| {
+            counted.describe(page);
+            open.describe(page);
+        });
+        let times = Times::new(server.keep_alive, server.head_within, surfaces.body_within);
+        Ok(Self { surfaces, subscriber, ties, board, connections, times, stopping })
+    }
+
     /// Who answers on one worker what comes by one socket.
     fn clerks(&self, is_for_metrics: bool) -> Clerks {
         let Self { surfaces, subscriber, ties, board, .. } = self;
@@ -231,23 +246,28 @@ impl Hall {
         Clerks::new(worker, ties.closing.clone(), is_for_metrics)
     }
 
-    /// How actix-http reads and writes what comes over a `T`, of which it counts each as a
-    /// connection.
+    /// How actix-http reads and writes what comes over a `T`, waiting `head_within` for the first
+    /// head.
     fn http<T: 'static>(&self, head_within: Duration) -> HttpServiceBuilder<T, Clerks> {
-        let (connections, stopping) = (self.connections.clone(), self.stopping.clone());
+        let stopping = self.stopping.clone();
         HttpService::build()
-            .keep_alive(self.keep_alive)
+            .keep_alive(self.times.keep_alive)
             .client_request_timeout(head_within)
             .client_disconnect_timeout(UNREAD_WITHIN)
             .tcp_nodelay(true)
             .h1_write_buffer_size(slices::SLICE_BYTES)
-            .on_connect_ext(move |_, data| {
-                data.insert(connections.take());
-            })
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
+    }
+
+    /// As [`Hall::http`], where nobody else counts the connections.
+    fn counting_http<T: 'static>(&self, head_within: Duration) -> HttpServiceBuilder<T, Clerks> {
+        let connections = self.connections.clone();
+        self.http(head_within).on_connect_ext(move |_, data| {
+            data.insert(connections.take());
+        })
     }
 }
 

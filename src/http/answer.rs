@@ -37,8 +37,8 @@ pub(super) enum Reply {
 pub(super) struct Flags {
     surface: Surface,
     /// Whether the caller holds them already: there are no bytes then.
-    are_held: bool,
-    tag: Text,
+    pub(super) are_held: bool,
+    pub(super) tag: Text,
 }
 
 /// A question, as far as its answer's tag depends on it.
@@ -65,6 +65,20 @@ impl From<HttpResponse> for Reply {
 // === impl Flags ===
 
 impl Flags {
+    pub(super) fn status(&self) -> StatusCode {
+        if self.are_held { StatusCode::NOT_MODIFIED } else { StatusCode::OK }
+    }
+
+    /// The media type of the bytes.
+    pub(super) fn media(&self) -> &'static str {
+        media(self.surface)
+    }
+
+    /// How long a cache may keep the answer, where the surface says it.
+    pub(super) fn cache_control(&self) -> Option<&'static str> {
+        cache_control(self.surface)
+    }
+
     /// The answer as actix-http sends it, with the bytes of `sheet`.
     pub(super) fn into_response(self, sheet: &Sheet) -> HttpResponse {
         let mut response = if self.are_held {

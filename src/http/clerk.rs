@@ -35,7 +35,7 @@ use super::{
 
 /// Makes the clerk of each of one worker's sockets.
 #[derive(Clone, Debug)]
-pub struct Clerks {
+pub(super) struct Clerks {
     /// `None` where it could not be made.
     worker: Option<Rc<Worker>>,
     closing: Closing,
@@ -45,7 +45,7 @@ pub struct Clerks {
 
 /// Answers what comes by one socket.
 #[derive(Debug)]
-pub struct Clerk(Clerks);
+pub(super) struct Clerk(Clerks);
 
 type Answered = Result<HttpResponse, Infallible>;
 
@@ -54,6 +54,11 @@ type Answered = Result<HttpResponse, Infallible>;
 impl Clerks {
     pub(super) fn new(worker: Option<Rc<Worker>>, closing: Closing, is_for_metrics: bool) -> Self {
         Self { worker, closing, is_for_metrics }
+    }
+
+    /// Returns `None` where it could not be made.
+    pub(super) fn worker(&self) -> Option<Rc<Worker>> {
+        self.worker.clone()
     }
 
     /// `response` as it leaves.
@@ -108,16 +113,17 @@ impl Service<Request> for Clerk {
                 Ok(office.sent(response))
             }));
         }
-        let _under_way = UnderWay::begin(&*worker.counters);
-        let errand = Errand::find(worker, Head::from(request.head()));
-        let result = errand.attempt(worker, Head::from(request.head()), &Ok(Bytes::new()));
-        if !worker.has_to_ask(&result) {
-            return at_once(errand.conclude(worker, Head::from(request.head()), result));
+        let head = Head::from(request.head());
+        if let Some(reply) = Errand::run(worker, head, Bytes::new()) {
+            return at_once(reply.into_response(worker, head));
         }
         let (office, worker, under_way) = later();
         Either::Right(Box::pin(async move {
-            let result = errand.retry(&worker, Head::from(request.head()), &Ok(Bytes::new())).await;
-            let response = errand.conclude(&worker, Head::from(request.head()), result);
+            let request = Head::from(request.head());
+            let errand = Errand::find(&worker, request);
+            let result = errand.retry(&worker, request, &Ok(Bytes::new())).await;
+            let response =
+                errand.conclude(&worker, request, result).into_response(&worker, request);
             drop(under_way);
             Ok(office.sent(response))
         }))
@@ -149,6 +155,6 @@ async fn read_and_answer(worker: &Worker, request: Head<'_>, mut payload: Payloa
     if worker.has_to_ask(&result) {
         result = errand.retry(worker, request, &body).await;
     }
-    let response = errand.conclude(worker, request, result);
+    let response = errand.conclude(worker, request, result).into_response(worker, request);
     if is_unread { body::leave(payload, response) } else { response }
 }

@@ -148,6 +148,16 @@ impl Compressor {
         encoded(request, response, |coding, plain| self.encode(coding, plain))
     }
 
+    /// `plain` as the caller likes it best, and the name of that coding. Returns `None` where it takes
+    /// the body as it is, or where that is too short to gain.
+    pub(super) fn pack(&self, headers: Headers<'_>, plain: &[u8]) -> Option<(&'static str, Bytes)> {
+        if !headers.has(&ACCEPT_ENCODING) || plain.len() < SHORTEST {
+            return None;
+        }
+        let coding = Weights::read(headers).best()?;
+        Some((coding.name(), self.encode(coding, plain)?))
+    }
+
     /// As [`Compressor::apply`], for a body that many ask for: `encodings` are its compressed forms.
     pub(super) fn apply_once(
         &self,

@@ -93,6 +93,14 @@ impl Cors {
         })
     }
 
+    /// The origins on which [`Cors::apply`] depends: none where it is the same for all of them.
+    pub(super) fn listed(&self) -> &[HeaderValue] {
+        match &self.origin {
+            Origin::Always(_) => &[],
+            Origin::Listed(origins) => origins,
+        }
+    }
+
     /// Adds what every answer carries.
     pub(super) fn apply(&self, request: Headers<'_>, answer: &mut HeaderMap) {
         self.apply_origin(request, answer);

@@ -1,12 +1,16 @@
 //! What a request is for, and how it is done.
 
-use actix_web::{HttpResponse, http::Method, web::Bytes};
+use actix_web::{
+    HttpResponse,
+    http::{Method, StatusCode},
+    web::Bytes,
+};
 
 use super::{
     answer::Reply,
     backstage,
     body::BodyFault,
-    counters::{Class, Refusal},
+    counters::{Class, Refusal, UnderWay},
     docs::Doc,
     error::Problem,
     frontend,
@@ -93,27 +97,73 @@ impl Errand {
         self.attempt(worker, request, body)
     }
 
-    /// The answer as the caller gets it, counted.
+    /// Does the errand at once. Returns `None` where upstream has to be asked first.
+    pub(super) fn run(worker: &Worker, request: Head<'_>, body: Bytes) -> Option<Reply> {
+        let _under_way = UnderWay::begin(&*worker.counters);
+        let (errand, body) = (Self::find(worker, request), Ok(body));
+        let result = errand.attempt(worker, request, &body);
+        let is_done = !worker.has_to_ask(&result);
+        is_done.then(|| errand.conclude(worker, request, result))
+    }
+
+    /// The reply as the caller gets it, counted. A list of flags has yet to be told.
     pub(super) fn conclude(
         self,
         worker: &Worker,
         request: Head<'_>,
         result: Result<Reply, Problem>,
-    ) -> HttpResponse {
-        let mut response = match result {
-            Ok(Reply::Flags(flags)) => flags.into_response(&worker.desk.borrow().sheet),
-            Ok(Reply::Other(response)) => response,
-            Err(problem) => refuse(worker, request, self.surface(), &problem),
+    ) -> Reply {
+        let reply = match result {
+            Ok(Reply::Flags(flags)) => Reply::Flags(flags),
+            Ok(Reply::Other(response)) => self.told(worker, request, response).into(),
+            Err(problem) => {
+                let response = refuse(worker, request, self.surface(), &problem);
+                self.told(worker, request, response).into()
+            }
         };
-        // Neither documents nor preflights: pages of other origins have no business with the former,
-        // as with the original's, and the latter are nothing but such headers.
-        if let Self::Route(..) = self {
-            worker.cors.apply(request.headers, response.headers_mut());
-            response = worker.compressor.apply(request, response);
-        }
-        worker.counters.answered(self.class(), response.status());
-        response
+        worker.counters.answered(self.class(), reply.status());
+        reply
     }
+
+    /// `response` with what every answer has.
+    fn told(self, worker: &Worker, request: Head<'_>, response: HttpResponse) -> HttpResponse {
+        match self {
+            Self::Route(..) => dress(worker, request, response),
+            // Pages of other origins have no business with documents, as with the original's, and
+            // preflights are nothing but such headers.
+            Self::Doc(_) | Self::Preflight => response,
+        }
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Flags(flags) => flags.status(),
+            Self::Other(response) => response.status(),
+        }
+    }
+
+    /// The reply as actix-http sends it.
+    ///
+    /// Nothing else may have been answered since: flags are on the worker's sheet.
+    pub(super) fn into_response(self, worker: &Worker, request: Head<'_>) -> HttpResponse {
+        match self {
+            Self::Flags(flags) => {
+                let response = flags.into_response(&worker.desk.borrow().sheet);
+                dress(worker, request, response)
+            }
+            Self::Other(response) => response,
+        }
+    }
+}
+
+/// `response` with cross-origin headers, and compressed where that gains.
+fn dress(worker: &Worker, request: Head<'_>, mut response: HttpResponse) -> HttpResponse {
+    worker.cors.apply(request.headers, response.headers_mut());
+    worker.compressor.apply(request, response)
 }
 
 fn dispatch(

@@ -78,6 +78,15 @@ impl<'r> Headers<'r> {
         values.chain(called(lines, name))
     }
 
+    /// How many lines there are.
+    #[cfg(test)]
+    pub(super) fn len(self) -> usize {
+        match self.0 {
+            Lines::Map(map) => map.len(),
+            Lines::AsSent(lines) => lines.len(),
+        }
+    }
+
     pub(super) fn has(self, name: &HeaderName) -> bool {
         self.get(name).is_some()
     }

@@ -1,7 +1,7 @@
 //! What one worker keeps: nothing in it is shared with another thread but what never changes.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     hash::{BuildHasher as _, RandomState},
     io,
     rc::{Rc, Weak},
@@ -31,9 +31,11 @@ use crate::{
     usage::Recorder,
 };
 
-/// How often an idle worker looks for a newer snapshot, so that it pins no old one, and hands on
-/// what it counted.
+/// How often a worker looks for a newer snapshot although nobody asks, so that it pins no old one,
+/// hands on what it counted, and looks at the clock for its answers' date.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
+/// Length of `Sun, 06 Nov 1994 08:49:37 GMT`.
+const DATE_BYTES: usize = 29;
 
 /// One worker's state.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) struct Worker {
     pub(super) usage: Recorder,
     pub(super) counters: Arc<Counters>,
     pub(super) registry: Registry,
+    /// For answers that are not actix-http's, which has its own.
+    pub(super) date: Cell<Date>,
     closing: Closing,
     // INVARIANT: never borrowed across an await; requests of one worker interleave there.
     pub(super) desk: RefCell<Desk>,
@@ -72,6 +76,10 @@ struct TokenHeaders {
     proxy: HeaderName,
     edge: HeaderName,
 }
+
+/// The time of an answer, as its `Date` header tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Date([u8; DATE_BYTES]);
 
 /// A worker's own source of random numbers: cheap, and not for secrets.
 #[derive(Debug)]
@@ -113,6 +121,7 @@ impl Worker {
             usage,
             counters,
             registry,
+            date: Cell::new(Date::now()),
             closing,
             desk,
         }))
@@ -151,16 +160,23 @@ impl Worker {
 
     /// Whether callers should come here: an evaluation works, and no stop is announced.
     pub(super) fn is_open(&self) -> bool {
-        !self.closing.is_announced() && self.is_ready()
+        !self.is_closing() && self.is_ready()
+    }
+
+    /// Whether a stop is announced.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_announced()
     }
 }
 
-/// Renews the worker's snapshot, and hands its counts on, for as long as the worker is there.
+/// Renews the worker's snapshot and its date, and hands its counts on, for as long as the worker is
+/// there.
 pub(super) async fn renew(worker: Weak<Worker>) {
     loop {
         actix_rt::time::sleep(RENEWED_EVERY).await;
         let Some(worker) = worker.upgrade() else { return };
         let _ = worker.desk.borrow_mut().reader.current();
+        worker.date.set(Date::now());
         worker.usage.flush();
     }
 }
@@ -169,6 +185,21 @@ pub(super) async fn renew(worker: Weak<Worker>) {
 pub(super) fn now_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+// === impl Date ===
+
+impl Date {
+    pub(super) fn now() -> Self {
+        let mut bytes = [b' '; DATE_BYTES];
+        let text = httpdate::fmt_http_date(SystemTime::now());
+        bytes.iter_mut().zip(text.bytes()).for_each(|(byte, letter)| *byte = letter);
+        Self(bytes)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 // === impl TokenHeaders ===

@@ -33,3 +33,4 @@ mod tls;
 mod torn;
 mod upstream;
 mod usage;
+mod usual;
