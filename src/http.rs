@@ -1,7 +1,8 @@
 //! The read path: from a request's bytes to an answer's, on the worker that read them.
 //!
-//! One service (`clerk`) answers every request and looks the route up itself (`route`); there is no
-//! router and no middleware. A request never waits for anything but its own body and, when its token
+//! A request is read by us (`h1`) or, where it is not of the usual form, by actix-http, which asks the
+//! `clerk`. Either has the `errand` done, which looks its route up itself (`route`); there is no router
+//! and no middleware. A request never waits for anything but its own body and, when its token
 //! is unknown, upstream's verdict on it.
 
 mod address;

@@ -1,4 +1,4 @@
-//! What the server runs: one service that answers every request, whatever it asks for.
+//! What actix-http runs: one service that answers every request it reads, whatever it asks for.
 //!
 //! There is no router, no middleware and no application of actix-web
 //! (`docs/adr/0007-no-application-behind-the-server.md`): a request's head goes to its handler as

@@ -19,6 +19,7 @@ struct Counts {
     most: u64,
     open: AtomicU64,
     accepted: AtomicU64,
+    unusual: AtomicU64,
     times_full: AtomicU64,
     said: Once,
 }
@@ -31,14 +32,14 @@ pub(super) struct Open(Connections);
 
 impl Connections {
     pub(super) fn new(most: usize) -> Self {
-        let [open, accepted, times_full] = [0, 0, 0].map(AtomicU64::new);
+        let [open, accepted, unusual, times_full] = [0; 4].map(AtomicU64::new);
         let (most, said) = (u64::try_from(most).unwrap_or(u64::MAX), Once::new());
-        Self(Arc::new(Counts { most, open, accepted, times_full, said }))
+        Self(Arc::new(Counts { most, open, accepted, unusual, times_full, said }))
     }
 
     /// Counts one that was accepted.
     pub(super) fn take(&self) -> Open {
-        let Counts { most, open, accepted, times_full, said } = &*self.0;
+        let Counts { most, open, accepted, times_full, said, .. } = &*self.0;
         accepted.fetch_add(1, Ordering::Relaxed);
         if open.fetch_add(1, Ordering::Relaxed) + 1 >= *most {
             times_full.fetch_add(1, Ordering::Relaxed);
@@ -53,8 +54,13 @@ impl Connections {
         Open(self.clone())
     }
 
+    /// Counts one that actix-http serves from now on.
+    pub(super) fn hand_over(&self) {
+        self.0.unusual.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn describe(&self, page: &mut Page) {
-        let Counts { most, open, accepted, times_full, .. } = &*self.0;
+        let Counts { most, open, accepted, unusual, times_full, .. } = &*self.0;
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         page.value(Sort::Gauge, "offleash_http_connections", "Connections that are open", of(open));
         page.value(
@@ -68,6 +74,12 @@ impl Connections {
             "offleash_http_connections_total",
             "Connections that were accepted",
             of(accepted),
+        );
+        page.value(
+            Sort::Counter,
+            "offleash_http_connections_unusual_total",
+            "Connections that had an unusual request, and cost a little more from there on",
+            of(unusual),
         );
         page.value(
             Sort::Counter,

@@ -97,7 +97,8 @@ impl Errand {
         self.attempt(worker, request, body)
     }
 
-    /// Does the errand at once. Returns `None` where upstream has to be asked first.
+    /// Does the errand at once. Returns `None` where upstream has to be asked first: nothing is counted
+    /// then, and the errand can be done again.
     pub(super) fn run(worker: &Worker, request: Head<'_>, body: Bytes) -> Option<Reply> {
         let _under_way = UnderWay::begin(&*worker.counters);
         let (errand, body) = (Self::find(worker, request), Ok(body));

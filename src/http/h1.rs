@@ -4,8 +4,8 @@
 //! A connection is read here for as long as its requests are plain: a whole head and a whole body,
 //! answered at once, after which the connection goes on. The first one that is anything else is
 //! left unread, and the connection is actix-http's from there to its end: bodies in chunks or of
-//! any size, upgrades, what is no HTTP, whoever is slow, tokens that upstream has to be asked about,
-//! and all answers once a stop is announced.
+//! any size, upgrades, what is no HTTP, whoever is slow, and tokens that upstream has to be asked
+//! about.
 
 mod connection;
 mod request;
@@ -23,7 +23,7 @@ use actix_service::{
     boxed::{RcService, rc_service},
 };
 use futures_util::future::LocalBoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 pub(super) use self::watch::Times;
 use self::{connection::Connection, response::CrossOrigin, resumed::Resumed};
@@ -80,10 +80,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Host<S> {
         let house = &*self.0;
         let _open = house.connections.take();
         let mut connection = Connection::new(socket, peer, house);
-        if poll_fn(|cx| connection.poll(cx, house)).await == End::HandOver {
-            let (socket, unread) = connection.into_parts();
-            // What breaks a connection ends it, and is nobody's concern here.
-            let _ = house.actix.call((Resumed::new(socket, unread), peer)).await;
+        let end = poll_fn(|cx| connection.poll(cx, house)).await;
+        let (mut socket, unread) = connection.into_parts();
+        // What breaks a connection ends it, and is nobody's concern here.
+        match end {
+            End::Close => drop(socket.shutdown().await),
+            End::HandOver => {
+                house.connections.hand_over();
+                drop(house.actix.call((Resumed::new(socket, unread), peer)).await);
+            }
         }
     }
 }
@@ -118,3 +123,6 @@ impl<S> fmt::Debug for Host<S> {
         f.debug_tuple("Host").field(&self.0.worker).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,6 +136,24 @@ fn a_request_that_is_under_way_is_answered_after_the_stop_began() {
 }
 
 #[test]
+fn connections_that_nobody_uses_hold_up_no_stop() {
+    let upstream = flags();
+    let service = Service::start(&upstream, &[("OFFLEASH_STOP_WITHIN_SECONDS", "9")]);
+    let silent = connect(service.address);
+    let mut idle = connect(service.address);
+    let request = b"GET /internal-backstage/health HTTP/1.1\r\nhost: x\r\n\r\n";
+    idle.get_mut().write_all(request).unwrap();
+    read_answer(&mut idle).expect("an answer");
+    let start = Instant::now();
+    service.terminate();
+    service.end();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    for mut connection in [silent, idle] {
+        assert_eq!(connection.read(&mut [0; 1]).unwrap(), 0);
+    }
+}
+
+#[test]
 fn a_stop_ends_in_time_whatever_upstream_and_callers_do() {
     let upstream = flags();
     let gate = Gate::closed();

@@ -155,9 +155,20 @@ async fn the_usual_request_is_answered_as_actix_http_would_send_it() {
                 assert_eq!(ours.len(), 1, "{request}");
                 assert_eq!(ours, theirs, "{request}");
             }
+            requests().len()
         });
-        compared.await.unwrap();
+        let count = compared.await.unwrap();
+        // Each was answered both ways: those that end the connection were the unusual ones.
+        assert_eq!(unusual(&server).await, count);
     }
+}
+
+/// How many connections were handed over to actix-http.
+async fn unusual(server: &TestServer) -> usize {
+    let page = server.get("/internal-backstage/metrics").send().await.body;
+    let line =
+        page.lines().find_map(|line| line.strip_prefix("offleash_http_connections_unusual_total "));
+    line.unwrap().parse().unwrap()
 }
 
 #[actix_web::test]
@@ -236,6 +247,7 @@ async fn who_reads_late_gets_everything_in_turn() {
         assert_eq!(sizes.len(), 3 + 1);
     });
     done.await.unwrap();
+    assert_eq!(unusual(&server).await, 0);
 }
 
 #[actix_web::test]

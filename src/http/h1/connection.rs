@@ -20,7 +20,7 @@ use super::{
     End, House, INBOX,
     request::{Limits, Parsed, Room},
     response,
-    watch::Watch,
+    watch::{Waiting, Watch},
 };
 use crate::http::{
     answer::{Flags, Reply},
@@ -82,8 +82,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, house: &House<S>) -> Poll<End> {
         let mut has_read = false;
         loop {
-            if ready!(self.poll_send(cx)).is_err() {
-                return Poll::Ready(End::Close);
+            match self.poll_send(cx, house) {
+                Poll::Pending => {
+                    return self.watch.poll(cx, &house.times, Waiting::Reader, has_read);
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Close),
             }
             if let Some(end) = self.end {
                 return Poll::Ready(end);
@@ -95,18 +99,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             before.copy_from_slice(&self.unread);
             if !std::mem::take(&mut self.is_unseen) {
+                let waiting = if length == 0 { Waiting::Request } else { Waiting::Rest };
                 let mut free = ReadBuf::new(free);
                 match Pin::new(&mut self.socket).poll_read(cx, &mut free) {
                     Poll::Pending => {
-                        let has_part = !self.unread.is_empty();
-                        return self.watch.poll(cx, &house.times, has_part, has_read);
+                        return self.watch.poll(cx, &house.times, waiting, has_read);
                     }
-                    Poll::Ready(Ok(())) if !free.filled().is_empty() => {}
-                    Poll::Ready(_) => return Poll::Ready(End::Close),
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Close),
+                    Poll::Ready(Ok(())) => {}
+                }
+                if free.filled().is_empty() {
+                    // What broke off is told so.
+                    let has_part = waiting == Waiting::Rest;
+                    return Poll::Ready(if has_part { End::HandOver } else { End::Close });
                 }
                 length += free.filled().len();
                 has_read = true;
-                self.watch.asked(&house.times);
+                self.watch.moved(&house.times);
             }
             let came = inbox.get(..length).unwrap_or_default();
             let answered = self.answer_all(cx, house, came);
@@ -116,15 +125,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Answers what requests `came` begins with, as long as the socket takes the answers. Returns
     /// their length in bytes.
+    // However many they are: the runtime's budget for a poll ends with some hundred answers, and
+    // then the socket takes no more.
     fn answer_all(&mut self, cx: &mut Context<'_>, house: &House<S>, came: &[u8]) -> usize {
         let mut answered = 0;
         while self.unsent.is_empty() && self.end.is_none() {
             let rest = came.get(answered..).unwrap_or_default();
+            // Empty lines before a request are none of it, and so are those behind the last one.
+            let empty =
+                if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
+            if empty > 0 {
+                answered += empty;
+                continue;
+            }
             if rest.is_empty() {
                 return answered;
             }
             match self.answer(cx, house, rest) {
-                Ok(Step::Answered(length)) => answered += length,
+                Ok(Step::Answered(length)) => {
+                    answered += length;
+                    self.watch.answered();
+                }
                 Ok(Step::Wait) => return answered,
                 Ok(Step::HandOver) => self.end = Some(End::HandOver),
                 Err(_) => self.end = Some(End::Close),
@@ -141,9 +162,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// When the connection broke.
     fn answer(&mut self, cx: &mut Context<'_>, house: &House<S>, came: &[u8]) -> io::Result<Step> {
         let worker = &*house.worker;
-        if worker.is_closing() {
-            return Ok(Step::HandOver);
-        }
         let mut room = Room::new();
         let limits = Limits { request: INBOX, body: worker.surfaces.body_limit };
         let (head, body, length) = match Parsed::read(came, limits, &mut room) {
@@ -177,8 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some((coding, packed)) => (Some(*coding), packed.len()),
             None => (None, plain.len()),
         };
-        let cross_origin = cross_origin.lines(request.headers);
-        response::push_flags(head, &flags, (coding, length), cross_origin, &worker.date.get());
+        response::push_flags(head, &flags, (coding, length));
+        head.extend_from_slice(cross_origin.lines(request.headers));
+        self.push_end(head, house);
         match packed {
             _ if flags.are_held => self.send(cx, head),
             Some((_, packed)) => self.send_with(cx, head, packed),
@@ -203,11 +222,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Nobody in the house answers with a stream.
         let body = body.try_into_bytes().map_err(|_| io::ErrorKind::Unsupported)?;
         head.clear();
-        response::push_head(head, response.head(), size, &house.worker.date.get());
+        let has_body = response::push_head(head, response.head(), size);
         if response.head().connection_type() == ConnectionType::Close {
             self.end = Some(End::Close);
         }
-        self.send_with(cx, head, body)
+        self.push_end(head, house);
+        self.send_with(cx, head, if has_body { body } else { Bytes::new() })
+    }
+
+    /// Ends the head of an answer, and says in it whether the connection ends too.
+    fn push_end(&mut self, head: &mut Vec<u8>, house: &House<S>) {
+        let worker = &house.worker;
+        if worker.is_closing() || self.watch.is_stopping() {
+            self.end = Some(End::Close);
+        }
+        response::push_end(head, self.end == Some(End::Close), &worker.date.get());
     }
 
     /// Keeps what is not answered yet.
@@ -262,9 +291,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Sends what is unsent. Ready once nothing is.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, house: &House<S>) -> Poll<io::Result<()>> {
         while let Some(next) = self.unsent.front_mut() {
             next.advance(ready!(write(&mut self.socket, cx, next))?);
+            self.watch.moved(&house.times);
             if next.is_empty() {
                 self.unsent.pop_front();
             }

@@ -4,7 +4,7 @@ use actix_web::{
     body::BodySize,
     dev::ResponseHead,
     http::{
-        ConnectionType, StatusCode,
+        StatusCode,
         header::{
             CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG,
             HeaderMap, HeaderName, HeaderValue, ORIGIN,
@@ -49,14 +49,12 @@ impl CrossOrigin {
     }
 }
 
-/// Appends the head of an answer of `flags`, whose body, if it has one, has `length` bytes in
+/// Begins the head of an answer of `flags`, whose body, if it has one, has `length` bytes in
 /// `coding`.
 pub(super) fn push_flags(
     out: &mut Vec<u8>,
     flags: &Flags,
     (coding, length): (Option<&str>, usize),
-    cross_origin: &[u8],
-    date: &Date,
 ) {
     if flags.are_held {
         out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
@@ -68,35 +66,25 @@ pub(super) fn push_flags(
             push(out, &CONTENT_ENCODING, coding.as_bytes());
         }
     }
-    out.extend_from_slice(cross_origin);
     if let Some(value) = flags.cache_control() {
         push(out, &CACHE_CONTROL, value.as_bytes());
     }
     push(out, &ETAG, flags.tag.as_bytes());
-    push_end(out, date);
 }
 
-/// Appends the head of any other answer.
-pub(super) fn push_head(out: &mut Vec<u8>, head: &ResponseHead, size: BodySize, date: &Date) {
+/// Begins the head of any other answer, with a body of that size. Returns whether its status has one.
+pub(super) fn push_head(out: &mut Vec<u8>, head: &ResponseHead, size: BodySize) -> bool {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
-    match size {
-        BodySize::Sized(length) if has_length(head.status) => push_length(out, length),
-        BodySize::Sized(_) | BodySize::None | BodySize::Stream => {}
-    }
-    if head.connection_type() == ConnectionType::Close {
-        push(out, &CONNECTION, b"close");
+    let has_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let (true, BodySize::Sized(length)) = (has_body, size) {
+        push_length(out, length);
     }
     push_all(out, &head.headers);
-    push_end(out, date);
-}
-
-/// Whether an answer of that status has a body, be it empty.
-fn has_length(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    has_body
 }
 
 fn push_all(out: &mut Vec<u8>, headers: &HeaderMap) {
@@ -116,8 +104,11 @@ fn push(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the last line and the empty one.
-fn push_end(out: &mut Vec<u8>, date: &Date) {
+/// Ends a head. `is_last`: the connection ends with the answer.
+pub(super) fn push_end(out: &mut Vec<u8>, is_last: bool, date: &Date) {
+    if is_last {
+        push(out, &CONNECTION, b"close");
+    }
     push(out, &DATE, date.as_bytes());
     out.extend_from_slice(b"\r\n");
 }

@@ -36,6 +36,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Resumed<S> {
         let length = self.before.len().min(buf.remaining());
         buf.put_slice(self.before.get(..length).unwrap_or_default());
         self.before.advance(length);
+        if self.before.is_empty() {
+            // Its memory goes with it.
+            self.before = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

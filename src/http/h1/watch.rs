@@ -9,6 +9,7 @@ use std::{
 use actix_rt::time::{Instant, Sleep, sleep};
 use actix_server::GracefulShutdownSignal;
 use futures_util::future::LocalBoxFuture;
+use tokio::task::coop;
 
 use super::End;
 
@@ -16,7 +17,7 @@ use super::End;
 /// one such step: the clock is not read for every request.
 const STEPS: u32 = 4;
 /// A part of a request may wait for the rest this long, and no longer than the settings allow.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -29,19 +30,30 @@ pub(in crate::http) struct Times {
     patience: Duration,
 }
 
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Request,
+    /// A part of a request is here.
+    Rest,
+    /// The caller has to read before more can be sent.
+    Reader,
+}
+
 /// What wakes a connection beside what is sent over it.
 pub(super) struct Watch {
     sleep: Pin<Box<Sleep>>,
-    stopping: LocalBoxFuture<'static, ()>,
-    /// Whether both know whom to wake.
+    /// `None` once it was heard: the connection ends with its next answer.
+    stopping: Option<LocalBoxFuture<'static, ()>>,
+    /// Whether both know whom to wake, unless the sleep is over.
     is_armed: bool,
     /// Whether anything ever came.
     is_in_use: bool,
-    /// Whether anything came since the last look.
-    was_asked: bool,
-    /// Looks at which nothing had come, one after another.
+    /// Whether anything moved since the last look.
+    has_moved: bool,
+    /// Looks before which nothing had moved, one after another.
     idle: u32,
-    /// Whether a part of a request is waited for, so that the sleep is for the rest.
+    /// Whether the sleep is for the rest of a request.
     is_impatient: bool,
 }
 
@@ -70,54 +82,76 @@ impl Watch {
     pub(super) fn new(times: &Times, stopping: GracefulShutdownSignal) -> Self {
         Self {
             sleep: Box::pin(sleep(times.head_within)),
-            stopping: Box::pin(async move { stopping.notified().await }),
+            stopping: Some(Box::pin(async move { stopping.notified().await })),
             is_armed: false,
             is_in_use: false,
-            was_asked: false,
+            has_moved: false,
             idle: 0,
             is_impatient: false,
         }
     }
 
-    /// Notes that something came.
-    pub(super) fn asked(&mut self, times: &Times) {
-        self.was_asked = true;
+    /// Notes that something came, or went.
+    pub(super) fn moved(&mut self, times: &Times) {
+        self.has_moved = true;
         if !self.is_in_use {
             self.is_in_use = true;
             self.wake_in(times.keep_alive / STEPS);
         }
     }
 
-    /// How the connection ends, if its time is over. `has_part`: a part of a request is here.
-    /// `has_read`: something came since the task was woken, so that it was not we who woke it.
+    /// Notes that a request was answered: what is here of the next one has only just come.
+    pub(super) fn answered(&mut self) {
+        self.is_impatient = false;
+    }
+
+    /// Whether the server stops, as far as was heard.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_none()
+    }
+
+    /// How the connection ends, if its time is over.
+    ///
+    /// `has_read`: something came in this poll, which is why most are made. Nobody else is asked in
+    /// those, as whoever woke the task at the same time is asked in the next one; but for the sleep,
+    /// which wakes once and can be seen to be over.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         times: &Times,
-        has_part: bool,
+        waiting: Waiting,
         has_read: bool,
     ) -> Poll<End> {
+        let has_part = waiting == Waiting::Rest;
         if has_part && !self.is_impatient {
             self.wake_in(times.patience);
         }
         self.is_impatient = has_part;
-        if self.is_armed && has_read {
+        let ends = self.is_stopping() && waiting == Waiting::Request;
+        if !ends && self.is_armed && has_read && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
-        self.is_armed = true;
-        if self.stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(if has_part { End::HandOver } else { End::Close });
+        if let Some(stopping) = &mut self.stopping
+            && stopping.as_mut().poll(cx).is_ready()
+        {
+            self.stopping = None;
+        }
+        if self.is_stopping() && waiting == Waiting::Request {
+            return Poll::Ready(End::Close);
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            if has_part {
+            // A server that stops has no time for a stranger to get to know the connection.
+            if has_part && !self.is_stopping() {
                 return Poll::Ready(End::HandOver);
             }
-            self.idle = if std::mem::take(&mut self.was_asked) { 0 } else { self.idle + 1 };
+            self.idle = if std::mem::take(&mut self.has_moved) { 0 } else { self.idle + 1 };
             if self.idle >= STEPS || !self.is_in_use {
                 return Poll::Ready(End::Close);
             }
             self.wake_in(times.keep_alive / STEPS);
         }
+        // Without a budget neither was asked, and the task is woken again at once.
+        self.is_armed = coop::has_budget_remaining();
         Poll::Pending
     }
 

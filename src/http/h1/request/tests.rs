@@ -73,6 +73,8 @@ fn plain_requests_are_taken_and_nothing_else() {
 fn actix(bytes: &[u8]) -> Option<(RequestHead, Vec<u8>, usize)> {
     let (mut codec, mut left) = (Codec::default(), BytesMut::from(bytes));
     let Ok(Some(Message::Item(request))) = codec.decode(&mut left) else { return None };
+    let goes_on = codec.keep_alive() && !codec.upgrade();
+    assert!(goes_on && !request.head().expect(), "the connection does not go on as it was");
     let mut head = RequestHead::default();
     head.method = request.method().clone();
     head.uri = request.uri().clone();
