@@ -53,10 +53,17 @@ async fn read(from: &mut DuplexStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// What comes until the connection ends, which has to be within that time.
+async fn rest(connection: &mut DuplexStream, within: Duration) -> Vec<u8> {
+    let mut rest = Vec::new();
+    timeout(within, connection.read_to_end(&mut rest)).await.expect("an end").unwrap();
+    rest
+}
+
 /// How long the connection lasts from now on, if nothing is sent; what comes is read.
 async fn lasts(connection: &mut DuplexStream) -> Duration {
-    let (began, mut rest) = (Instant::now(), Vec::new());
-    timeout(KEEP_ALIVE * 10, connection.read_to_end(&mut rest)).await.expect("an end").unwrap();
+    let began = Instant::now();
+    rest(connection, KEEP_ALIVE * 10).await;
     began.elapsed()
 }
 
@@ -127,8 +134,7 @@ async fn who_does_not_read_is_left_in_time_and_who_reads_slowly_is_not() {
     }
     assert!(first.starts_with(b"HTTP/1.1 200 OK\r\n"));
     tokio::time::sleep(KEEP_ALIVE * 2).await;
-    let mut rest = Vec::new();
-    timeout(KEEP_ALIVE, connection.read_to_end(&mut rest)).await.unwrap().unwrap();
+    let rest = rest(&mut connection, KEEP_ALIVE).await;
     assert!(rest.len() <= 40, "the connection was left: {} bytes", rest.len());
 }
 
@@ -148,8 +154,7 @@ async fn a_part_of_a_request_waits_for_the_rest() {
     }
     let (mut connection, _) = connect(65_536).await;
     connection.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
-    let mut refusal = Vec::new();
-    timeout(HEAD_WITHIN * 2, connection.read_to_end(&mut refusal)).await.unwrap().unwrap();
+    let refusal = rest(&mut connection, HEAD_WITHIN * 2).await;
     assert!(refusal.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&refusal));
 }
 
@@ -173,9 +178,7 @@ async fn once_a_stop_is_announced_the_next_answer_is_the_last() {
     closing.announce();
     connection.write_all(&HEALTH.repeat(2)).await.unwrap();
     assert!(read(&mut connection).await.contains("\r\nconnection: close\r\n"));
-    let mut rest = Vec::new();
-    timeout(Duration::from_secs(1), connection.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert_eq!(rest, b"");
+    assert_eq!(rest(&mut connection, Duration::from_secs(1)).await, b"");
 }
 
 #[actix_rt::test]
@@ -185,7 +188,6 @@ async fn a_body_that_breaks_off_is_refused() {
     let head = "POST /proxy/client/metrics HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n{\"a\"";
     connection.write_all(head.as_bytes()).await.unwrap();
     connection.shutdown().await.unwrap();
-    let mut refusal = Vec::new();
-    timeout(Duration::from_secs(1), connection.read_to_end(&mut refusal)).await.unwrap().unwrap();
+    let refusal = rest(&mut connection, Duration::from_secs(1)).await;
     assert!(refusal.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&refusal));
 }
