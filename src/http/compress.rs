@@ -121,6 +121,12 @@ impl Weights {
     }
 }
 
+/// What the caller likes best. `None`: the body as it is.
+fn favourite(headers: Headers<'_>) -> Option<Coding> {
+    // Who names no coding takes none: the commonest case, and the one that is found out fastest.
+    headers.has(&ACCEPT_ENCODING).then(|| Weights::read(headers).best())?
+}
+
 /// Whether the caller reads gzip, for who has nothing else.
 pub(super) fn takes_gzip(headers: Headers<'_>) -> bool {
     Weights::read(headers).each().any(|(weight, coding)| coding == Coding::Gzip && weight > 0)
@@ -151,10 +157,7 @@ impl Compressor {
     /// `plain` as the caller likes it best, and the name of that coding. Returns `None` where it takes
     /// the body as it is, or where that is too short to gain.
     pub(super) fn pack(&self, headers: Headers<'_>, plain: &[u8]) -> Option<(&'static str, Bytes)> {
-        if !headers.has(&ACCEPT_ENCODING) || plain.len() < SHORTEST {
-            return None;
-        }
-        let coding = Weights::read(headers).best()?;
+        let coding = (plain.len() >= SHORTEST).then(|| favourite(headers))??;
         Some((coding.name(), self.encode(coding, plain)?))
     }
 
@@ -181,15 +184,11 @@ fn encoded(
     response: HttpResponse,
     encode: impl FnOnce(Coding, &[u8]) -> Option<Bytes>,
 ) -> HttpResponse {
-    // Who names no coding takes none: the commonest reason, and the one that is found out fastest. To
-    // HEAD the plain size is told, as the originals do.
-    if !request.headers.has(&ACCEPT_ENCODING)
-        || *request.method == Method::HEAD
-        || !is_compressible(&response)
-    {
+    // To HEAD the plain size is told, as the originals do.
+    if *request.method == Method::HEAD || !is_compressible(&response) {
         return response;
     }
-    let Some(coding) = Weights::read(request.headers).best() else { return response };
+    let Some(coding) = favourite(request.headers) else { return response };
     response.map_body(|head, body| match body.try_into_bytes() {
         Err(body) => body,
         // An encoder fails for want of memory alone; that costs the gain, not the answer.

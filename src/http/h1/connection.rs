@@ -189,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Desk { sheet, .. } = &mut *worker.desk.borrow_mut();
         let head = &mut *head.borrow_mut();
         head.clear();
+        // Whose flags are held has no body; on the sheet is somebody else's.
         let plain = if flags.are_held { &[] } else { sheet.body() };
         let packed = worker.compressor.pack(request.headers, plain);
         let (coding, length) = match &packed {
