@@ -118,7 +118,7 @@ impl Explainer<'_> {
             }
         };
         let wanted = WantedState::of(trace.source);
-        ParentReason { flag: trace.source.parent.clone(), wanted, state, satisfied }
+        ParentReason { flag: trace.source.parent.to_string(), wanted, state, satisfied }
     }
 
     fn strategy(&mut self, position: usize, trace: &StrategyTrace<'_>) -> StrategyReason {
@@ -140,7 +140,7 @@ impl Explainer<'_> {
         };
         StrategyReason {
             position,
-            name: trace.source.name.clone(),
+            name: trace.source.name.to_string(),
             ruling,
             fault,
             satisfied,
@@ -164,8 +164,8 @@ impl Explainer<'_> {
 
     fn constraints(&mut self, traces: &[ConstraintTrace<'_>]) -> Vec<ConstraintReason> {
         let explain = |trace: &ConstraintTrace<'_>| ConstraintReason {
-            field: trace.source.field.clone(),
-            operator: trace.source.operator.clone(),
+            field: trace.source.field.to_string(),
+            operator: trace.source.operator.to_string(),
             inverted: trace.source.inverted,
             case_insensitive: trace.source.case_insensitive,
             operands: Operands::of_constraint(trace.source),
@@ -310,8 +310,8 @@ impl Explainer<'_> {
 
     fn override_reason(&mut self, trace: &OverrideTrace<'_>) -> OverrideReason {
         OverrideReason {
-            variant: trace.variant.name.clone(),
-            field: trace.source.field.clone(),
+            variant: trace.variant.name.to_string(),
+            field: trace.source.field.to_string(),
             operands: Operands::of(trace.source.values.iter()),
             seen: self.seen(&trace.source.field, false),
             holds: self.holds(trace.truth) == Some(true),
@@ -348,7 +348,7 @@ impl Explanation {
 impl Operands {
     /// What the operator reads: `values`, or the one `value`.
     fn of_constraint(constraint: &Constraint) -> Self {
-        let operator = constraint.operator.as_str();
+        let operator = &*constraint.operator;
         let is_list =
             matches!(operator, "IN" | "NOT_IN" | "IN_CIDR") || operator.starts_with("STR_");
         if is_list {
@@ -363,10 +363,10 @@ impl Operands {
 
 impl WantedState {
     fn of(dependency: &Dependency) -> Self {
-        match (dependency.enabled, dependency.variants.as_slice()) {
+        match (dependency.enabled, &dependency.variants) {
             (false, _) => Self::Off,
-            (true, []) => Self::On,
-            (true, variants) => Self::Variants(variants.to_vec()),
+            (true, variants) if variants.is_empty() => Self::On,
+            (true, variants) => Self::Variants(variants.iter().map(str::to_owned).collect()),
         }
     }
 }

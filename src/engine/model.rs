@@ -10,6 +10,7 @@ mod envelope;
 mod extent;
 mod incoming;
 mod json;
+mod numbers;
 mod read;
 mod texts;
 
@@ -22,6 +23,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use incoming::Known;
 
 pub use incoming::Incoming;
+pub(super) use numbers::Numbers;
 pub(super) use texts::{Texts, TextsBuilder};
 
 /// What upstream said last: every feature and segment, by name and by id.
@@ -64,6 +66,7 @@ pub struct Warning {
 }
 
 /// One feature with all that its evaluation depends on, segments and parents aside.
+// Thousands of these stay in memory: nothing in them has room to grow.
 #[derive(Debug)]
 pub(super) struct Feature {
     pub(super) name: Box<str>,
@@ -71,10 +74,10 @@ pub(super) struct Feature {
     pub(super) project: Box<str>,
     pub(super) impression: Impression,
     /// Empty: on for everyone.
-    pub(super) strategies: Vec<Strategy>,
-    pub(super) variants: Vec<Variant>,
-    pub(super) dependencies: Vec<Dependency>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) strategies: Box<[Strategy]>,
+    pub(super) variants: Box<[Variant]>,
+    pub(super) dependencies: Box<[Dependency]>,
+    pub(super) warnings: Box<[Warning]>,
     /// A hash of the text it was read from: the same text need not be read again.
     pub(super) fingerprint: u128,
     /// The text itself, for those who evaluate themselves; empty where they are told nothing.
@@ -91,53 +94,55 @@ pub(super) enum Impression {
 
 #[derive(Debug, Default)]
 pub(super) struct Strategy {
-    pub(super) name: String,
-    pub(super) parameters: Vec<(String, String)>,
-    pub(super) constraints: Vec<Constraint>,
-    pub(super) segments: Vec<i64>,
-    pub(super) variants: Vec<Variant>,
+    pub(super) name: Box<str>,
+    /// Each name with its text behind it.
+    pub(super) parameters: Texts,
+    pub(super) constraints: Box<[Constraint]>,
+    /// Sorted and distinct.
+    pub(super) segments: Box<[i64]>,
+    pub(super) variants: Box<[Variant]>,
     /// Why this strategy is off whatever it says.
-    pub(super) fault: Option<String>,
+    pub(super) fault: Option<Box<str>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Constraint {
-    pub(super) field: String,
-    pub(super) operator: String,
+    pub(super) field: Box<str>,
+    pub(super) operator: Box<str>,
     pub(super) values: Texts,
-    pub(super) value: Option<String>,
+    pub(super) value: Option<Box<str>>,
     pub(super) inverted: bool,
     pub(super) case_insensitive: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Variant {
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     pub(super) weight: u32,
-    pub(super) stickiness: Option<String>,
+    pub(super) stickiness: Option<Box<str>>,
     /// JSON text without needless white space.
-    pub(super) payload: Option<String>,
-    pub(super) overrides: Vec<Override>,
+    pub(super) payload: Option<Box<str>>,
+    pub(super) overrides: Box<[Override]>,
 }
 
 #[derive(Debug)]
 pub(super) struct Override {
-    pub(super) field: String,
+    pub(super) field: Box<str>,
     pub(super) values: Texts,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dependency {
-    pub(super) parent: String,
+    pub(super) parent: Box<str>,
     pub(super) enabled: bool,
-    pub(super) variants: Vec<String>,
+    pub(super) variants: Texts,
 }
 
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) id: i64,
     /// `Err`: why every strategy that names this segment is off.
-    pub(super) constraints: Result<Vec<Constraint>, String>,
+    pub(super) constraints: Result<Box<[Constraint]>, Box<str>>,
     pub(super) fingerprint: u128,
     pub(super) raw: Box<str>,
 }
@@ -304,7 +309,9 @@ fn revision(meta: &RawValue) -> Option<u64> {
 impl Strategy {
     /// The text of a parameter. `None` when it is missing or null.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        let count = self.parameters.len() as u32 / 2;
+        let last = (0..count).rev().find(|number| self.parameters.get(2 * number) == name)?;
+        Some(self.parameters.get(2 * last + 1))
     }
 }
 

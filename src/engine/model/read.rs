@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Texts, Told, Variant,
-    Warning, fingerprint,
+    Constraint, Dependency, Feature, Impression, Override, Segment, Strategy, Texts, TextsBuilder,
+    Told, Variant, Warning, fingerprint,
     json::{Json, Object},
 };
 
@@ -51,7 +51,7 @@ impl Feature {
         let dependencies = read_dependencies(object).unwrap_or_else(|fault| {
             faults.push(format!("{fault}; the flag is off"));
             enabled = false;
-            Vec::new()
+            Box::default()
         });
         let variants = read_variants(object.get("variants"), &mut faults);
         let impression = match object.get("impressionData") {
@@ -104,7 +104,7 @@ impl Segment {
             .and_then(Json::as_i64)
             .ok_or_else(|| Warning::general("a segment without an integer `id` is left out"))?;
         let constraints = read_constraints(value.get("constraints"))
-            .map_err(|fault| format!("segment `{id}`: {fault}"));
+            .map_err(|fault| format!("segment `{id}`: {fault}").into());
         Ok(Self {
             id,
             constraints,
@@ -123,7 +123,7 @@ impl Strategy {
         let object = value.as_object().ok_or("is not an object")?;
         let name = object.get("name").and_then(Json::as_str).ok_or("has no `name`")?;
         Ok(Self {
-            name: name.to_owned(),
+            name: name.into(),
             parameters: read_parameters(object.get("parameters"))?,
             constraints: read_constraints(object.get("constraints"))?,
             segments: read_segment_ids(object.get("segments"))?,
@@ -137,44 +137,51 @@ fn read_strategies(
     object: &Object<'_>,
     faults: &mut Vec<Fault>,
     enabled: &mut bool,
-) -> Vec<Strategy> {
+) -> Box<[Strategy]> {
     let Some(list) = elements(object.get("strategies")) else {
         faults.push("`strategies` is not an array; the flag is off".into());
         *enabled = false;
-        return Vec::new();
+        return Box::default();
     };
     list.iter()
         .map(|value| {
-            Strategy::read(value, faults)
-                .unwrap_or_else(|fault| Strategy { fault: Some(fault), ..Strategy::default() })
+            Strategy::read(value, faults).unwrap_or_else(|fault| Strategy {
+                fault: Some(fault.into()),
+                ..Strategy::default()
+            })
         })
         .collect()
 }
 
-fn read_parameters(value: Option<&Json<'_>>) -> Result<Vec<(String, String)>, Fault> {
+/// Each name with its text behind it; those that are null are left out.
+fn read_parameters(value: Option<&Json<'_>>) -> Result<Texts, Fault> {
     let object = match value {
-        None | Some(Json::Null) => return Ok(Vec::new()),
+        None | Some(Json::Null) => return Ok(Texts::default()),
         Some(Json::Object(object)) => object,
         Some(_) => return Err("has `parameters` that are not an object".into()),
     };
-    let mut parameters = Vec::with_capacity(object.len());
+    let mut parameters = TextsBuilder::default();
     for (key, value) in object.iter() {
         if value.is_null() {
             continue;
         }
         let text = scalar(value).ok_or_else(|| format!("has a parameter `{key}` of no text"))?;
-        parameters.push((key.to_owned(), text.into_owned()));
+        parameters.push(key);
+        parameters.push(&text);
     }
-    Ok(parameters)
+    Ok(parameters.build())
 }
 
-fn read_segment_ids(value: Option<&Json<'_>>) -> Result<Vec<i64>, Fault> {
+fn read_segment_ids(value: Option<&Json<'_>>) -> Result<Box<[i64]>, Fault> {
     let ids = elements(value).ok_or("has `segments` that are not an array")?;
-    let number = |id: &Json<'_>| id.as_i64().ok_or("names a segment by no integer".into());
-    ids.iter().map(number).collect()
+    let number = |id: &Json<'_>| id.as_i64().ok_or("names a segment by no integer");
+    let mut ids = ids.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids.into())
 }
 
-fn read_constraints(value: Option<&Json<'_>>) -> Result<Vec<Constraint>, Fault> {
+fn read_constraints(value: Option<&Json<'_>>) -> Result<Box<[Constraint]>, Fault> {
     let list = elements(value).ok_or("has `constraints` that are not an array")?;
     list.iter().map(Constraint::read).collect()
 }
@@ -187,7 +194,7 @@ impl Constraint {
             value
                 .get(key)
                 .and_then(Json::as_str)
-                .map(str::to_owned)
+                .map(Box::from)
                 .ok_or_else(|| format!("has a constraint without a `{key}`"))
         };
         let switch = |key: &str| match value.get(key) {
@@ -198,7 +205,7 @@ impl Constraint {
         let scalar_value = match value.get("value") {
             None | Some(Json::Null) => None,
             Some(value) => {
-                Some(scalar(value).ok_or("has a constraint whose `value` is no text")?.into_owned())
+                Some(scalar(value).ok_or("has a constraint whose `value` is no text")?.into())
             }
         };
         Ok(Self {
@@ -220,8 +227,7 @@ impl Variant {
         let name = value
             .get("name")
             .and_then(Json::as_str)
-            .ok_or("a variant without a `name` is left out")?
-            .to_owned();
+            .ok_or("a variant without a `name` is left out")?;
         let weight = value.get("weight").and_then(read_weight).unwrap_or_else(|| {
             faults.push(format!("variant `{name}` has a `weight` that is no number and counts 0"));
             0
@@ -233,27 +239,28 @@ impl Variant {
                 None => faults.push(format!("an override of variant `{name}` is left out")),
             }
         }
+        let payload = value.get("payload").filter(|payload| !payload.is_null());
         Ok(Self {
             weight,
-            stickiness: value.get("stickiness").and_then(Json::as_str).map(str::to_owned),
-            payload: value.get("payload").filter(|p| !p.is_null()).and_then(Json::to_text),
-            overrides,
-            name,
+            stickiness: value.get("stickiness").and_then(Json::as_str).map(Box::from),
+            payload: payload.and_then(Json::to_text).map(Box::from),
+            overrides: overrides.into(),
+            name: name.into(),
         })
     }
 }
 
 impl Override {
     fn read(value: &Json<'_>) -> Option<Self> {
-        let field = value.get("contextName")?.as_str()?.to_owned();
+        let field = value.get("contextName")?.as_str()?.into();
         Some(Self { field, values: read_texts(value.get("values"))? })
     }
 }
 
-fn read_variants(value: Option<&Json<'_>>, faults: &mut Vec<Fault>) -> Vec<Variant> {
+fn read_variants(value: Option<&Json<'_>>, faults: &mut Vec<Fault>) -> Box<[Variant]> {
     let Some(list) = elements(value) else {
         faults.push("`variants` is not an array and is ignored".into());
-        return Vec::new();
+        return Box::default();
     };
     let mut variants = Vec::with_capacity(list.len());
     for value in list.iter() {
@@ -262,7 +269,7 @@ fn read_variants(value: Option<&Json<'_>>, faults: &mut Vec<Fault>) -> Vec<Varia
             Err(fault) => faults.push(fault),
         }
     }
-    variants
+    variants.into()
 }
 
 /// A weight as a whole number: negative counts 0, a fraction counts its whole part.
@@ -280,7 +287,7 @@ impl Dependency {
             .get("feature")
             .and_then(Json::as_str)
             .ok_or("a dependency names no `feature`")?
-            .to_owned();
+            .into();
         let enabled = match value.get("enabled") {
             None | Some(Json::Null) => true,
             Some(Json::Bool(enabled)) => *enabled,
@@ -288,12 +295,11 @@ impl Dependency {
         };
         let variants =
             read_texts(value.get("variants")).ok_or("a dependency's `variants` are not texts")?;
-        let variants = variants.iter().map(str::to_owned).collect();
         Ok(Self { parent, enabled, variants })
     }
 }
 
-fn read_dependencies(object: &Object<'_>) -> Result<Vec<Dependency>, Fault> {
+fn read_dependencies(object: &Object<'_>) -> Result<Box<[Dependency]>, Fault> {
     let list = elements(object.get("dependencies")).ok_or("`dependencies` is not an array")?;
     let mut dependencies: Vec<Dependency> = Vec::new();
     for value in list.iter() {
@@ -303,7 +309,7 @@ fn read_dependencies(object: &Object<'_>) -> Result<Vec<Dependency>, Fault> {
             dependencies.push(dependency);
         }
     }
-    Ok(dependencies)
+    Ok(dependencies.into())
 }
 
 /// The texts of a list: numbers and booleans by their text, nulls left out. `None` when the value

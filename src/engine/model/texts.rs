@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::Numbers;
+
 /// A list of texts, as a constraint names them: in their order, repeated where they were. Cloning it
 /// copies no text.
 ///
 /// Lists of thousands of ids are what payloads are mostly made of, and they stay in memory for as
 /// long as the payload does. A `Vec<String>` costs forty bytes and an allocation for each text on
-/// top of it; here it is four bytes.
+/// top of it; here it is two bytes, or four.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 // `None` for no texts: most constraints come with an empty list.
 pub(in crate::engine) struct Texts(Option<Arc<Shared>>);
@@ -15,31 +17,34 @@ pub(in crate::engine) struct Texts(Option<Arc<Shared>>);
 #[derive(Debug, PartialEq, Eq)]
 struct Shared {
     text: Box<str>,
-    ends: Box<[u32]>,
+    /// Where each begins, and where the last one ends.
+    bounds: Numbers,
 }
 
 /// Collects texts.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct TextsBuilder {
     text: String,
-    ends: Vec<u32>,
+    bounds: Vec<u32>,
 }
 
 // === impl Texts ===
 
 impl Texts {
     pub(in crate::engine) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |shared| shared.ends.len())
+        self.0.as_ref().map_or(0, |shared| shared.bounds.len() - 1)
+    }
+
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The text of a number. Empty when there is none of that number.
     #[inline]
     pub(in crate::engine) fn get(&self, number: u32) -> &str {
         let Some(shared) = &self.0 else { return "" };
-        let end_of = |number: u32| shared.ends.get(number as usize).map(|end| *end as usize);
-        let start = number.checked_sub(1).map_or(Some(0), end_of);
-        let place = start.zip(end_of(number)).map(|(start, end)| start..end);
-        place.and_then(|place| shared.text.get(place)).unwrap_or("")
+        let place = shared.bounds.pair(number as usize);
+        place.and_then(|[start, end]| shared.text.get(start as usize..end as usize)).unwrap_or("")
     }
 
     pub(in crate::engine) fn iter(&self) -> impl Iterator<Item = &str> + Clone {
@@ -59,16 +64,18 @@ impl<T: AsRef<str>> FromIterator<T> for Texts {
 
 impl TextsBuilder {
     pub(in crate::engine) fn push(&mut self, text: &str) {
-        self.text.push_str(text);
         // Payloads are bounded far below 4 GiB by the transport.
-        self.ends.push(self.text.len() as u32);
+        self.bounds.push(self.text.len() as u32);
+        self.text.push_str(text);
     }
 
-    pub(in crate::engine) fn build(self) -> Texts {
-        if self.ends.is_empty() {
+    pub(in crate::engine) fn build(mut self) -> Texts {
+        if self.bounds.is_empty() {
             return Texts::default();
         }
-        Texts(Some(Arc::new(Shared { text: self.text.into(), ends: self.ends.into() })))
+        self.bounds.push(self.text.len() as u32);
+        let bounds = self.bounds.as_slice().into();
+        Texts(Some(Arc::new(Shared { text: self.text.into(), bounds })))
     }
 }
 

@@ -48,7 +48,7 @@ struct Identity(usize);
 struct Known {
     feature: Arc<Feature>,
     /// The segments it names; `None` for one that was not there.
-    segments: Vec<(i64, Option<Arc<Segment>>)>,
+    segments: Box<[(i64, Option<Arc<Segment>>)]>,
     lowered: Arc<Lowered>,
 }
 
@@ -82,7 +82,7 @@ impl Compiler {
         let hidden: BTreeMap<&str, &Arc<Feature>> = visible
             .clone()
             .flat_map(|feature| &feature.dependencies)
-            .filter_map(|parent| features.features.get(parent.parent.as_str()))
+            .filter_map(|parent| features.features.get(&*parent.parent))
             .filter(|parent| !sees(parent))
             .map(|parent| (&*parent.name, parent))
             .collect();

@@ -41,7 +41,7 @@ pub(super) fn read(
     patterns: &mut Patterns,
     faults: &mut Vec<String>,
 ) -> Result<Meaning, String> {
-    let operator = constraint.operator.as_str();
+    let operator = &*constraint.operator;
     let inverted = constraint.inverted;
     Ok(match operator {
         "IN" => one_of(&constraint.field, not_empty(constraint), inverted),
@@ -164,7 +164,7 @@ fn matching(
 
 /// The predicate of an operator that compares with one `value`.
 fn scalar(constraint: &Constraint) -> Result<Predicate, String> {
-    let operator = constraint.operator.as_str();
+    let operator = &*constraint.operator;
     let (family, comparison) = match operator {
         "DATE_AFTER" => ("DATE", Comparison::Greater),
         "DATE_BEFORE" => ("DATE", Comparison::Less),
@@ -225,7 +225,7 @@ mod tests {
         let long = Constraint {
             field: "x".into(),
             operator: "NUM_GT".into(),
-            value: Some("9x".repeat(100_000)),
+            value: Some("9x".repeat(100_000).into()),
             values: Texts::default(),
             inverted: false,
             case_insensitive: false,

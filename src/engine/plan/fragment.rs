@@ -43,12 +43,22 @@ pub(in crate::engine) struct Run {
     pub(in crate::engine) end: u32,
 }
 
-/// One fragment in both spellings, on its way into [`Fragments`].
-#[derive(Debug)]
+/// One fragment as it is known before its bytes are: they are written where a plan is linked, so
+/// that nobody holds them beside the plans.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment {
-    proxy: Box<str>,
-    edge: Box<str>,
-    hash: u128,
+    /// Of the Proxy's spelling, the lower half first. Edge's follows from the same facts.
+    hash: [u64; 2],
+    /// Its bytes in the spelling of each profile.
+    bytes: [u32; 2],
+}
+
+/// Writes the fragments of one flag after another.
+#[derive(Debug)]
+pub(super) struct Speller {
+    /// Every fragment of a flag starts with its name.
+    start: Vec<u8>,
+    impression: Impression,
 }
 
 /// What a fragment says of its flag.
@@ -68,31 +78,37 @@ impl Default for Fragments {
 }
 
 impl Fragments {
-    /// `None`: a fragment that nobody asks for, to keep a place.
-    pub(super) fn push(&mut self, fragment: Option<&Fragment>) {
+    /// Appends what `speller`'s flag `says`, which is `fragment`.
+    pub(super) fn push(&mut self, fragment: &Fragment, speller: &Speller, says: Says<'_>) {
         let mut bound = self.bounds.last().copied().unwrap_or_default();
-        if let Some(fragment) = fragment {
-            bound.hash_sum = halves(whole(bound.hash_sum).wrapping_add(fragment.hash));
-            let texts = [&fragment.proxy, &fragment.edge];
-            for ((bytes, end), text) in self.spellings.iter_mut().zip(&mut bound.bytes).zip(texts) {
-                bytes.extend_from_slice(text.as_bytes());
-                // Payloads are bounded far below 4 GiB by the transport.
-                *end = bytes.len() as u32;
-            }
+        bound.hash_sum = halves(whole(bound.hash_sum).wrapping_add(whole(fragment.hash)));
+        for ((profile, bytes), end) in
+            Profile::ALL.into_iter().zip(&mut self.spellings).zip(&mut bound.bytes)
+        {
+            speller.write(profile, says, bytes);
+            // Payloads are bounded far below 4 GiB by the transport.
+            *end = bytes.len() as u32;
         }
         self.bounds.push(bound);
     }
 
-    /// Makes room for `all`, so that nothing is moved while they come.
+    /// Keeps the place of a fragment that nobody asks for.
+    pub(super) fn skip(&mut self) {
+        self.bounds.push(self.bounds.last().copied().unwrap_or_default());
+    }
+
+    /// Makes room for `all`, so that nothing is moved while they come. `None` is one to skip.
     pub(super) fn reserve<'a>(&mut self, all: impl Iterator<Item = Option<&'a Fragment>>) {
-        let (mut count, mut proxy, mut edge) = (0, 0, 0);
+        let mut count = 0;
+        let mut sizes = [0, 0];
         for fragment in all {
             count += 1;
-            proxy += fragment.map_or(0, |fragment| fragment.proxy.len());
-            edge += fragment.map_or(0, |fragment| fragment.edge.len());
+            for (size, bytes) in sizes.iter_mut().zip(fragment.map_or([0, 0], |it| it.bytes)) {
+                *size += bytes as usize;
+            }
         }
         self.bounds.reserve_exact(count);
-        for (spelling, bytes) in self.spellings.iter_mut().zip([proxy, edge]) {
+        for (spelling, bytes) in self.spellings.iter_mut().zip(sizes) {
             spelling.reserve_exact(bytes);
         }
     }
@@ -172,77 +188,117 @@ impl Run {
 // === impl Fragment ===
 
 impl Fragment {
-    pub(super) fn new(name: &str, impression: Impression, says: Says<'_>) -> Self {
-        let name = quoted(name);
-        let proxy = proxy_fragment(&name, impression, says);
-        let edge = edge_fragment(&name, impression, says);
-        // Edge's bytes follow from the same facts: hashing one spelling is enough.
-        Self { hash: xxh3_128(proxy.as_bytes()), proxy: proxy.into(), edge: edge.into() }
+    /// What `speller`'s flag `says`. `buffer` is anybody's, and is left with the Proxy's spelling.
+    pub(super) fn measure(speller: &Speller, says: Says<'_>, buffer: &mut Vec<u8>) -> Self {
+        let [edge, proxy] = [Profile::Edge, Profile::Proxy].map(|profile| {
+            buffer.clear();
+            speller.write(profile, says, buffer);
+            buffer.len() as u32
+        });
+        Self { hash: halves(xxh3_128(buffer)), bytes: [proxy, edge] }
     }
 }
 
-fn proxy_fragment(name: &str, impression: Impression, says: Says<'_>) -> String {
-    let on = !matches!(says, Says::Off);
-    let variant = match says {
-        // Only an answer to a question by name repeats `featureEnabled` for a flag that is off.
-        Says::Off => r#""name":"disabled","enabled":false,"feature_enabled":false"#.to_owned(),
-        Says::On => {
-            r#""name":"disabled","enabled":false,"feature_enabled":true,"featureEnabled":true"#
-                .to_owned()
-        }
-        Says::Chosen(choice) => {
-            let payload = match &choice.payload {
-                Some(payload) => [",\"payload\":", payload].concat(),
-                None => String::new(),
-            };
-            let name = quoted(&choice.name);
-            let (first, second) = if choice.of_strategy {
-                (",\"enabled\":true", payload.as_str())
-            } else {
-                (payload.as_str(), ",\"enabled\":true")
-            };
-            let rest = ",\"feature_enabled\":true,\"featureEnabled\":true";
-            ["\"name\":", &name, first, second, rest].concat()
-        }
-    };
-    let impression = match impression {
-        Impression::Absent => "",
-        Impression::Null => ",\"impressionData\":null",
-        Impression::Is(true) => ",\"impressionData\":true",
-        Impression::Is(false) => ",\"impressionData\":false",
-    };
-    let enabled = [",\"enabled\":", text(on), ",\"variant\":{"].concat();
-    ["{\"name\":", name, &enabled, &variant, "}", impression, "},"].concat()
+// === impl Profile ===
+
+impl Profile {
+    /// In the order in which fragments keep them.
+    const ALL: [Self; 2] = [Self::Proxy, Self::Edge];
 }
 
-fn edge_fragment(name: &str, impression: Impression, says: Says<'_>) -> String {
-    let on = !matches!(says, Says::Off);
-    let variant = match says {
-        Says::Off | Says::On => r#""name":"disabled","enabled":false,"payload":null"#.to_owned(),
-        Says::Chosen(choice) => {
-            let payload = choice.payload.as_deref().unwrap_or("null");
-            ["\"name\":", &quoted(&choice.name), ",\"enabled\":true,\"payload\":", payload].concat()
+// === impl Speller ===
+
+impl Default for Speller {
+    fn default() -> Self {
+        Self { start: Vec::new(), impression: Impression::Absent }
+    }
+}
+
+impl Speller {
+    /// Turns to the flag called `name`.
+    pub(super) fn turn_to(&mut self, name: &str, impression: Impression) {
+        self.start.clear();
+        self.start.extend_from_slice(b"{\"name\":");
+        write_quoted(name, &mut self.start);
+        self.impression = impression;
+    }
+
+    /// Appends what the flag `says`, with its comma.
+    fn write(&self, profile: Profile, says: Says<'_>, json: &mut Vec<u8>) {
+        json.extend_from_slice(&self.start);
+        match profile {
+            Profile::Proxy => self.write_proxy(says, json),
+            Profile::Edge => self.write_edge(says, json),
         }
-    };
-    let impression = text(impression == Impression::Is(true));
-    let enabled = [",\"enabled\":", text(on), ",\"variant\":{"].concat();
-    let tail = ["},\"impression_data\":", impression, ",\"impressionData\":", impression, "},"];
-    ["{\"name\":", name, &enabled, &variant, &tail.concat()].concat()
-}
+    }
 
-fn text(is: bool) -> &'static str {
-    if is { "true" } else { "false" }
-}
+    fn write_proxy(&self, says: Says<'_>, json: &mut Vec<u8>) {
+        match says {
+            // Only an answer to a question by name repeats `featureEnabled` for a flag that is off.
+            Says::Off => json.extend_from_slice(
+                br#","enabled":false,"variant":{"name":"disabled","enabled":false,"feature_enabled":false}"#,
+            ),
+            Says::On => json.extend_from_slice(
+                br#","enabled":true,"variant":{"name":"disabled","enabled":false,"feature_enabled":true,"featureEnabled":true}"#,
+            ),
+            Says::Chosen(choice) => {
+                json.extend_from_slice(br#","enabled":true,"variant":{"name":"#);
+                write_quoted(&choice.name, json);
+                if choice.of_strategy {
+                    json.extend_from_slice(br#","enabled":true"#);
+                }
+                if let Some(payload) = &choice.payload {
+                    json.extend_from_slice(br#","payload":"#);
+                    json.extend_from_slice(payload.as_bytes());
+                }
+                if !choice.of_strategy {
+                    json.extend_from_slice(br#","enabled":true"#);
+                }
+                json.extend_from_slice(br#","feature_enabled":true,"featureEnabled":true}"#);
+            }
+        }
+        json.extend_from_slice(match self.impression {
+            Impression::Absent => b"},",
+            Impression::Null => br#","impressionData":null},"#,
+            Impression::Is(true) => br#","impressionData":true},"#,
+            Impression::Is(false) => br#","impressionData":false},"#,
+        });
+    }
 
-/// `text` as a JSON string.
-fn quoted(text: &str) -> String {
-    let mut json = Vec::with_capacity(text.len() + 2);
-    write_quoted(text, &mut json);
-    String::from_utf8(json).unwrap_or_default()
+    fn write_edge(&self, says: Says<'_>, json: &mut Vec<u8>) {
+        match says {
+            Says::Off => json.extend_from_slice(
+                br#","enabled":false,"variant":{"name":"disabled","enabled":false,"payload":null}"#,
+            ),
+            Says::On => json.extend_from_slice(
+                br#","enabled":true,"variant":{"name":"disabled","enabled":false,"payload":null}"#,
+            ),
+            Says::Chosen(choice) => {
+                json.extend_from_slice(br#","enabled":true,"variant":{"name":"#);
+                write_quoted(&choice.name, json);
+                json.extend_from_slice(br#","enabled":true,"payload":"#);
+                json.extend_from_slice(choice.payload.as_deref().unwrap_or("null").as_bytes());
+                json.push(b'}');
+            }
+        }
+        json.extend_from_slice(match self.impression {
+            Impression::Is(true) => br#","impression_data":true,"impressionData":true},"#,
+            _ => br#","impression_data":false,"impressionData":false},"#,
+        });
+    }
 }
 
 /// Appends `text` as a JSON string.
 pub(in crate::engine) fn write_quoted(text: &str, json: &mut Vec<u8>) {
+    // Nearly all names are what they look like.
+    let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+    // Looked at to the end whatever comes: so it is many bytes at once.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
+        return;
+    }
     // Writing a string to memory cannot fail.
     let _ = serde_json::to_writer(json, text);
 }

@@ -11,7 +11,7 @@ use super::{
     basis::Basis,
     condition::Conditions,
     definition::Definition,
-    fragment::Fragments,
+    fragment::{Fragments, Speller},
     listing::Listing,
     lower::{self, Lowered},
     names::{NameCache, slots},
@@ -275,35 +275,32 @@ impl<'a> Linker<'a> {
     /// What makes lists of enabled flags comes first and in their order, so that flags which are on
     /// side by side are one piece of bytes; what flags that are off say stands behind it.
     fn write_fragments(&mut self) {
-        let visible = self.features.iter().take(self.visible).map(|(_, lowered)| lowered);
-        let placed: Vec<_> = visible
-            .zip(&mut self.plan.flags)
-            .map(|(lowered, flag)| {
-                let (off, on) = match lowered.fragments.split_first() {
-                    Some((off, on)) => (Some(off), on),
-                    None => (None, &[][..]),
-                };
-                match flag.kind {
-                    Kind::Live => (flag, on, off),
-                    Kind::Folded(OFF) => (flag, &[][..], off),
-                    Kind::Folded(code) => {
-                        let at = (code - ON) as usize;
-                        (flag, on.get(at..=at).unwrap_or(&[]), None)
-                    }
-                }
-            })
-            .collect();
-        let fragments = &mut self.plan.fragments;
-        let ons = placed.iter().flat_map(|(_, on, _)| on.iter().map(Some));
-        fragments.reserve(ons.chain(placed.iter().map(|(_, _, off)| *off)));
-        let mut offs = Vec::with_capacity(placed.len());
-        for (flag, on, off) in placed {
+        let Plan { flags, fragments, first_off, .. } = &mut self.plan;
+        let visible = || self.features.iter().take(self.visible);
+        let ons = visible().zip(&*flags).flat_map(|((_, lowered), flag)| {
+            flag.ons(lowered).map(|code| lowered.fragments.get(code as usize))
+        });
+        let offs = visible().zip(&*flags).map(|((_, lowered), flag)| {
+            flag.can_be_off().then(|| lowered.fragments.first()).flatten()
+        });
+        fragments.reserve(ons.chain(offs));
+        let mut speller = Speller::default();
+        for ((feature, lowered), flag) in visible().zip(&mut *flags) {
             flag.fragment = fragments.len();
-            on.iter().for_each(|fragment| fragments.push(Some(fragment)));
-            offs.push(off);
+            speller.turn_to(&feature.name, feature.impression);
+            let ons = flag.ons(lowered).filter_map(|code| lowered.outcome(code));
+            ons.for_each(|(fragment, says)| fragments.push(fragment, &speller, says));
         }
-        self.plan.first_off = fragments.len();
-        offs.into_iter().for_each(|off| fragments.push(off));
+        *first_off = fragments.len();
+        for ((feature, lowered), flag) in visible().zip(&*flags) {
+            match lowered.outcome(OFF) {
+                Some((fragment, says)) if flag.can_be_off() => {
+                    speller.turn_to(&feature.name, feature.impression);
+                    fragments.push(fragment, &speller, says);
+                }
+                _ => fragments.skip(),
+            }
+        }
     }
 }
 
@@ -331,6 +328,23 @@ impl Plan {
     }
 }
 
+// === impl Flag ===
+
+impl Flag {
+    /// The outcomes by which it can be on.
+    fn ons(&self, lowered: &Lowered) -> Range<lower::Code> {
+        match self.kind {
+            Kind::Live => ON..lowered.fragments.len() as lower::Code,
+            Kind::Folded(OFF) => 0..0,
+            Kind::Folded(code) => code..code + 1,
+        }
+    }
+
+    fn can_be_off(&self) -> bool {
+        matches!(self.kind, Kind::Live | Kind::Folded(OFF))
+    }
+}
+
 // === impl Slots ===
 
 impl Slots {
@@ -352,7 +366,7 @@ impl Wanted {
             return Self::On;
         }
         let names = ["disabled"].into_iter().chain(lowered.variants.iter().map(|v| &*v.name));
-        let listed = (ON..).zip(names).filter(|(_, name)| on.variants.iter().any(|v| v == name));
+        let listed = (ON..).zip(names).filter(|(_, name)| on.variants.iter().any(|v| v == *name));
         Self::Listed(listed.map(|(code, _)| code).collect())
     }
 }

@@ -3,17 +3,17 @@
 use std::hash::{Hash, Hasher};
 
 use super::index::hash;
-use crate::engine::model::Texts;
+use crate::engine::model::{Numbers, Texts};
 
 /// Values that a condition compares with: texts that the feature holds too, and their order.
-// Four bytes a value. The hashes would be eight more, and are made again in less time than it takes
+// Two bytes a value, or four. The hashes would be eight more, and are made again in less time than it takes
 // to look one up.
 #[derive(Debug)]
 pub(super) struct List {
     texts: Texts,
     // In order of the hashes, so that equal lists are equal whatever order they came in, and that an
     // index which places by the highest bits is filled from front to back.
-    order: Box<[u32]>,
+    order: Numbers,
     /// Of all of them together.
     hash: u64,
 }
@@ -31,8 +31,8 @@ impl List {
         let hash = keyed.iter().fold(keyed.len() as u64, |all, (hash, _)| {
             (all.rotate_left(23) ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         });
-        let order = keyed.into_iter().map(|(_, number)| number).collect();
-        Self { texts, order, hash }
+        let order: Vec<u32> = keyed.into_iter().map(|(_, number)| number).collect();
+        Self { texts, order: order.as_slice().into(), hash }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,7 +49,7 @@ impl List {
     }
 
     fn values(&self) -> impl Iterator<Item = &str> {
-        self.order.iter().map(|number| self.texts.get(*number))
+        self.order.iter().map(|number| self.texts.get(number))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Host,
     constraint::{self, Literal, Meaning},
     definition::Patterns,
-    fragment::{Fragment, Says},
+    fragment::{Fragment, Says, Speller},
     rollout::Prefix,
     strategy::Asked,
 };
@@ -25,19 +25,19 @@ pub(super) const FIRST_VARIANT: Code = 2;
 /// One feature, lowered.
 #[derive(Debug)]
 pub(super) struct Lowered {
-    pub(super) strategies: Vec<LoweredStrategy>,
-    pub(super) draws: Vec<Draw>,
+    pub(super) strategies: Box<[LoweredStrategy]>,
+    pub(super) draws: Box<[Draw]>,
     pub(super) variants: Arc<[Choice]>,
-    /// What each outcome reads like; of a flag that is off whatever comes, only that.
-    pub(super) fragments: Vec<Fragment>,
-    pub(super) warnings: Vec<Warning>,
+    /// Of each outcome; of a flag that is off whatever comes, only of that.
+    pub(super) fragments: Box<[Fragment]>,
+    pub(super) warnings: Box<[Warning]>,
 }
 
 /// A strategy that some context may satisfy.
 #[derive(Debug)]
 pub(super) struct LoweredStrategy {
     /// All must hold.
-    pub(super) literals: Vec<Literal>,
+    pub(super) literals: Box<[Literal]>,
     pub(super) test: Test,
     pub(super) outcome: Outcome,
 }
@@ -80,9 +80,9 @@ pub(super) struct Draw {
     pub(super) prefix: Prefix,
     pub(super) total: u32,
     /// Running sums of the weights with the outcome of each; weights of 0 are left out.
-    pub(super) picks: Vec<(u32, Code)>,
+    pub(super) picks: Box<[(u32, Code)]>,
     /// The first whose literal holds wins over the weights.
-    pub(super) overrides: Vec<(Literal, Code)>,
+    pub(super) overrides: Box<[(Literal, Code)]>,
 }
 
 /// A variant that can be chosen.
@@ -106,8 +106,10 @@ pub(super) struct Lowering<'a> {
     segments: &'a BTreeMap<i64, Arc<Segment>>,
     pub(super) host: &'a Host,
     patterns: &'a mut Patterns,
-    pub(super) lowered: Lowered,
+    strategies: Vec<LoweredStrategy>,
+    pub(super) draws: Vec<Draw>,
     pub(super) variants: Vec<Choice>,
+    warnings: Vec<Warning>,
     /// The outcome by the feature's own variants, once a strategy needs it.
     pub(super) feature_outcome: Option<Outcome>,
 }
@@ -143,17 +145,17 @@ pub(super) fn lower_telling(
     patterns: &mut Patterns,
     tell: impl FnMut(Fate),
 ) -> Lowered {
-    let lowered = Lowered {
+    let mut lowering = Lowering {
+        feature,
+        segments,
+        host,
+        patterns,
         strategies: Vec::new(),
         draws: Vec::new(),
-        variants: Arc::default(),
-        fragments: Vec::new(),
+        variants: Vec::new(),
         warnings: Vec::new(),
+        feature_outcome: None,
     };
-    let variants = Vec::new();
-    let feature_outcome = None;
-    let mut lowering =
-        Lowering { feature, segments, host, patterns, lowered, variants, feature_outcome };
     if feature.enabled {
         lowering.strategies(tell);
     }
@@ -165,19 +167,34 @@ pub(super) fn lower_telling(
 impl Lowered {
     /// The outcome that every context gets, parents aside. `None` when it depends on the context.
     pub(super) fn constant(&self) -> Option<Code> {
-        match self.strategies.first() {
-            None => Some(OFF),
-            Some(strategy) => match strategy.outcome {
-                Outcome::Is(code) if strategy.is_unconditional() => Some(code),
-                _ => None,
-            },
-        }
+        constant(&self.strategies)
+    }
+
+    /// What the outcome `code` says of the flag, with its fragment. `None` for one that it never has.
+    pub(super) fn outcome(&self, code: Code) -> Option<(&Fragment, Says<'_>)> {
+        let says = match code {
+            OFF => Says::Off,
+            ON => Says::On,
+            _ => Says::Chosen(self.variants.get((code - FIRST_VARIANT) as usize)?),
+        };
+        Some((self.fragments.get(code as usize)?, says))
     }
 }
 
 impl LoweredStrategy {
     pub(super) fn is_unconditional(&self) -> bool {
         self.literals.is_empty() && self.test == Test::Always
+    }
+}
+
+/// The outcome that every context gets from `strategies`. `None` when it depends on the context.
+fn constant(strategies: &[LoweredStrategy]) -> Option<Code> {
+    match strategies.first() {
+        None => Some(OFF),
+        Some(strategy) => match strategy.outcome {
+            Outcome::Is(code) if strategy.is_unconditional() => Some(code),
+            _ => None,
+        },
     }
 }
 
@@ -188,7 +205,7 @@ impl Lowering<'_> {
         let feature = self.feature;
         if feature.strategies.is_empty() {
             let outcome = self.feature_variants();
-            self.push(LoweredStrategy { literals: Vec::new(), test: Test::Always, outcome });
+            self.push(LoweredStrategy { literals: Box::default(), test: Test::Always, outcome });
             return;
         }
         for (position, strategy) in (1..).zip(&feature.strategies) {
@@ -211,23 +228,30 @@ impl Lowering<'_> {
     }
 
     fn finish(self) -> Lowered {
-        let mut lowered = self.lowered;
-        let write = |says| Fragment::new(&self.feature.name, self.feature.impression, says);
-        lowered.fragments.push(write(Says::Off));
-        if lowered.constant() != Some(OFF) {
+        let mut speller = Speller::default();
+        speller.turn_to(&self.feature.name, self.feature.impression);
+        let mut buffer = Vec::new();
+        let mut measure = |says| Fragment::measure(&speller, says, &mut buffer);
+        let mut fragments = vec![measure(Says::Off)];
+        if constant(&self.strategies) != Some(OFF) {
             let chosen = self.variants.iter().map(Says::Chosen);
-            lowered.fragments.extend([Says::On].into_iter().chain(chosen).map(write));
+            fragments.extend([Says::On].into_iter().chain(chosen).map(measure));
         }
-        lowered.variants = self.variants.into();
-        lowered
+        Lowered {
+            strategies: self.strategies.into(),
+            draws: self.draws.into(),
+            variants: self.variants.into(),
+            fragments: fragments.into(),
+            warnings: self.warnings.into(),
+        }
     }
 
     fn push(&mut self, strategy: LoweredStrategy) {
-        self.lowered.strategies.push(strategy);
+        self.strategies.push(strategy);
     }
 
     fn warn(&mut self, text: String) {
-        self.lowered.warnings.push(Warning::about(&self.feature.name, text));
+        self.warnings.push(Warning::about(&self.feature.name, text));
     }
 
     pub(super) fn warn_strategy(&mut self, faults: Vec<String>) {
@@ -239,7 +263,7 @@ impl Lowering<'_> {
     /// `None` when no context can satisfy the strategy.
     fn strategy(&mut self, strategy: &Strategy) -> Result<Option<LoweredStrategy>, String> {
         if let Some(fault) = &strategy.fault {
-            return Err(fault.clone());
+            return Err(fault.to_string());
         }
         let mut literals = match self.conjunction(strategy)? {
             Conjunction::Never => return Ok(None),
@@ -254,18 +278,15 @@ impl Lowering<'_> {
             }
         };
         let outcome = self.outcome(strategy);
-        Ok(Some(LoweredStrategy { literals, test, outcome }))
+        Ok(Some(LoweredStrategy { literals: literals.into(), test, outcome }))
     }
 
     fn conjunction(&mut self, strategy: &Strategy) -> Result<Conjunction, String> {
-        let mut ids = strategy.segments.clone();
-        ids.sort_unstable();
-        ids.dedup();
         let mut constraints: Vec<_> = strategy.constraints.iter().collect();
-        for id in ids {
+        for id in &strategy.segments {
             let segment = self
                 .segments
-                .get(&id)
+                .get(id)
                 .ok_or_else(|| format!("names segment `{id}`, which is not in the payload"))?;
             constraints.extend(
                 segment

@@ -77,7 +77,7 @@ impl Lowering<'_> {
 impl<'a> Kind<'a> {
     /// By the strategy's name. `flag` is the group of a rollout that names none.
     pub(super) fn of(strategy: &'a Strategy, flag: &'a str) -> Self {
-        match strategy.name.as_str() {
+        match &*strategy.name {
             "default" => Self::Default,
             "flexibleRollout" => Self::Rollout(Rollout {
                 parameter: "rollout",

@@ -159,11 +159,8 @@ impl Plan {
         if let Some((Some(number), lowered)) = lowered {
             self.asks_no_more(number, lowered).then_some(())?;
         }
-        let mut ids = source.segments.clone();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut segments = Vec::with_capacity(ids.len());
-        for id in ids {
+        let mut segments = Vec::with_capacity(source.segments.len());
+        for &id in &source.segments {
             let constraints = match features.segments.get(&id).map(|s| &s.constraints) {
                 None => Err("is not in the payload".to_owned()),
                 Some(Err(fault)) => Err(format!("cannot be read: {fault}")),

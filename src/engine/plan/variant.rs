@@ -22,7 +22,7 @@ pub(super) struct VariantSet<'a> {
 impl<'a> VariantSet<'a> {
     /// The strategy's own, if they weigh anything.
     fn of_strategy(feature: &'a Feature, strategy: &'a Strategy) -> Option<Self> {
-        let variants = strategy.variants.as_slice();
+        let variants = &*strategy.variants;
         let stickiness = strategy
             .parameter("stickiness")
             .filter(|stickiness| !stickiness.is_empty())
@@ -34,7 +34,7 @@ impl<'a> VariantSet<'a> {
 
     /// The feature's own, if they weigh anything.
     fn of_feature(feature: &'a Feature) -> Option<Self> {
-        let variants = feature.variants.as_slice();
+        let variants = &*feature.variants;
         let key = Key::of(variants.first().and_then(|v| v.stickiness.as_deref()));
         let group = &feature.name;
         (total(variants) > 0).then_some(Self { variants, key, group, of_strategy: false })
@@ -98,7 +98,7 @@ impl Lowering<'_> {
                 picks.push((sum, *code));
             }
         }
-        let overrides: Vec<(Literal, Code)> = set
+        let overrides: Box<[(Literal, Code)]> = set
             .overrides()
             .filter_map(|(position, _, literal)| Some((literal, *codes.get(position)?)))
             .collect();
@@ -106,16 +106,13 @@ impl Lowering<'_> {
             return Outcome::Is(*code);
         }
         let prefix = Prefix::new(set.group, VARIANT_SEED);
-        self.lowered.draws.push(Draw { key: set.key, prefix, total: sum, picks, overrides });
-        Outcome::Drawn(self.lowered.draws.len() as u32 - 1)
+        self.draws.push(Draw { key: set.key, prefix, total: sum, picks: picks.into(), overrides });
+        Outcome::Drawn(self.draws.len() as u32 - 1)
     }
 
     fn code(&mut self, variant: &Variant, of_strategy: bool) -> Code {
-        let choice = Choice {
-            name: variant.name.as_str().into(),
-            payload: variant.payload.as_deref().map(Box::from),
-            of_strategy,
-        };
+        let choice =
+            Choice { name: variant.name.clone(), payload: variant.payload.clone(), of_strategy };
         let known = self.variants.iter().position(|other| *other == choice);
         let at = known.unwrap_or_else(|| {
             self.variants.push(choice);

@@ -42,7 +42,7 @@ impl Plan {
     }
 
     fn trace_parent(&self, features: &Features, source: &Dependency) -> Option<Parent> {
-        let name = source.parent.as_str();
+        let name = &*source.parent;
         let Some(feature) = features.features.get(name) else { return Some(Parent::Unknown) };
         if !feature.dependencies.is_empty() {
             return Some(Parent::Child);
@@ -63,7 +63,7 @@ impl Plan {
             .values()
             .filter(|feature| self.flag(&feature.name).is_some())
             .flat_map(|feature| &feature.dependencies)
-            .map(|dependency| dependency.parent.as_str())
+            .map(|dependency| &*dependency.parent)
             .filter(|name| known(name))
             .collect();
         let position = hidden.iter().position(|hidden| *hidden == name)?;
