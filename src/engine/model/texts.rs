@@ -1,11 +1,10 @@
-//! Short texts, many of them, in two allocations that whoever needs them shares.
+//! Short texts, many of them, in few allocations that whoever needs them shares.
 
 use std::sync::Arc;
 
 use super::Numbers;
 
-/// A list of texts, as a constraint names them: in their order, repeated where they were. Cloning it
-/// copies no text.
+/// A list of texts: in their order, repeated where they were. Cloning it copies no text.
 ///
 /// Lists of thousands of ids are what payloads are mostly made of, and they stay in memory for as
 /// long as the payload does. A `Vec<String>` costs forty bytes and an allocation for each text on

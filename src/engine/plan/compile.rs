@@ -27,7 +27,7 @@ pub fn compile(features: &Features, projects: &Projects, host: &Host) -> (Plan, 
 ///
 /// A feature is lowered once for as long as it and its segments stay the same objects (see
 /// [`Features::parse_over`]), whatever the scopes that see it; the index of a slot's lists is built
-/// once for as long as the lists do. Linking is done each time: it copies.
+/// once for as long as the lists do. Linking is done each time: it numbers and writes what is known.
 #[derive(Debug)]
 pub struct Compiler {
     host: Host,

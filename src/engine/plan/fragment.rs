@@ -45,7 +45,7 @@ pub(in crate::engine) struct Run {
 
 /// One fragment as it is known before its bytes are: they are written where a plan is linked, so
 /// that nobody holds them beside the plans.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Fragment {
     /// Of the Proxy's spelling, the lower half first. Edge's follows from the same facts.
     hash: [u64; 2],
@@ -53,7 +53,7 @@ pub(super) struct Fragment {
     bytes: [u32; 2],
 }
 
-/// Writes the fragments of one flag after another.
+/// Writes the fragments of one flag after another. Turned to no flag it has nothing to write.
 #[derive(Debug)]
 pub(super) struct Speller {
     /// Every fragment of a flag starts with its name.
@@ -82,10 +82,13 @@ impl Fragments {
     pub(super) fn push(&mut self, fragment: &Fragment, speller: &Speller, says: Says<'_>) {
         let mut bound = self.bounds.last().copied().unwrap_or_default();
         bound.hash_sum = halves(whole(bound.hash_sum).wrapping_add(whole(fragment.hash)));
-        for ((profile, bytes), end) in
-            Profile::ALL.into_iter().zip(&mut self.spellings).zip(&mut bound.bytes)
+        let ends = bound.bytes.iter_mut().zip(fragment.bytes);
+        for ((profile, bytes), (end, measured)) in
+            Profile::ALL.into_iter().zip(&mut self.spellings).zip(ends)
         {
+            let start = bytes.len();
             speller.write(profile, says, bytes);
+            debug_assert_eq!(bytes.len() - start, measured as usize);
             // Payloads are bounded far below 4 GiB by the transport.
             *end = bytes.len() as u32;
         }
@@ -190,6 +193,7 @@ impl Run {
 impl Fragment {
     /// What `speller`'s flag `says`. `buffer` is anybody's, and is left with the Proxy's spelling.
     pub(super) fn measure(speller: &Speller, says: Says<'_>, buffer: &mut Vec<u8>) -> Self {
+        // The Proxy's spelling last: it is the one that is hashed.
         let [edge, proxy] = [Profile::Edge, Profile::Proxy].map(|profile| {
             buffer.clear();
             speller.write(profile, says, buffer);
@@ -301,4 +305,51 @@ pub(in crate::engine) fn write_quoted(text: &str, json: &mut Vec<u8>) {
     }
     // Writing a string to memory cannot fail.
     let _ = serde_json::to_writer(json, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_json_does_whatever_they_hold() {
+        let odd = ["", "plain", "\"", "\\", "é", "a\u{2028}b", "\u{7f}", "emoji 🦀", "ends in \""];
+        let controls = (0..0x20u8).map(|byte| format!("a{}b", byte as char));
+        for text in odd.into_iter().map(str::to_owned).chain(controls) {
+            let mut quoted = b"before".to_vec();
+            write_quoted(&text, &mut quoted);
+            let expected = format!("before{}", serde_json::to_string(&text).unwrap());
+            assert_eq!(String::from_utf8(quoted).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_as_long_as_it_was_measured_and_a_flag_of_every_outcome() {
+        let choice = |of_strategy, payload: Option<&str>| Choice {
+            name: "v\"1".into(),
+            payload: payload.map(Box::from),
+            of_strategy,
+        };
+        let payload = r#"{"type":"string","value":"x"}"#;
+        let choices = [true, false].map(|of| [choice(of, None), choice(of, Some(payload))]);
+        let chosen = choices.as_flattened().iter().map(Says::Chosen);
+        let all: Vec<Says<'_>> = [Says::Off, Says::On].into_iter().chain(chosen).collect();
+        let spellings = [Impression::Absent, Impression::Null, Impression::Is(true)];
+        for impression in spellings.into_iter().chain([Impression::Is(false)]) {
+            let mut speller = Speller::default();
+            speller.turn_to("a \"flag\"", impression);
+            for says in &all {
+                let fragment = Fragment::measure(&speller, *says, &mut vec![1, 2, 3]);
+                for profile in Profile::ALL {
+                    let mut json = Vec::new();
+                    speller.write(profile, *says, &mut json);
+                    assert_eq!(json.len(), fragment.bytes[profile as usize] as usize);
+                    assert_eq!(json.pop(), Some(b','));
+                    let flag: serde_json::Value = serde_json::from_slice(&json).unwrap();
+                    assert_eq!(flag["name"], "a \"flag\"");
+                    assert_eq!(flag["enabled"], !matches!(says, Says::Off));
+                }
+            }
+        }
+    }
 }

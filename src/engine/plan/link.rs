@@ -100,7 +100,7 @@ impl<'a> Linker<'a> {
         self.number_rollouts();
         self.mark_parents();
         between();
-        self.write_fragments();
+        self.write_fragments(between);
         between();
         self.plan.write_listing(self.visible);
         between();
@@ -274,11 +274,11 @@ impl<'a> Linker<'a> {
 
     /// What makes lists of enabled flags comes first and in their order, so that flags which are on
     /// side by side are one piece of bytes; what flags that are off say stands behind it.
-    fn write_fragments(&mut self) {
+    fn write_fragments(&mut self, between: fn()) {
         let Plan { flags, fragments, first_off, .. } = &mut self.plan;
         let visible = || self.features.iter().take(self.visible);
         let ons = visible().zip(&*flags).flat_map(|((_, lowered), flag)| {
-            flag.ons(lowered).map(|code| lowered.fragments.get(code as usize))
+            flag.codes_on(lowered).map(|code| lowered.fragments.get(code as usize))
         });
         let offs = visible().zip(&*flags).map(|((_, lowered), flag)| {
             flag.can_be_off().then(|| lowered.fragments.first()).flatten()
@@ -286,13 +286,18 @@ impl<'a> Linker<'a> {
         fragments.reserve(ons.chain(offs));
         let mut speller = Speller::default();
         for ((feature, lowered), flag) in visible().zip(&mut *flags) {
+            between();
             flag.fragment = fragments.len();
-            speller.turn_to(&feature.name, feature.impression);
-            let ons = flag.ons(lowered).filter_map(|code| lowered.outcome(code));
+            let codes = flag.codes_on(lowered);
+            if !codes.is_empty() {
+                speller.turn_to(&feature.name, feature.impression);
+            }
+            let ons = codes.filter_map(|code| lowered.outcome(code));
             ons.for_each(|(fragment, says)| fragments.push(fragment, &speller, says));
         }
         *first_off = fragments.len();
         for ((feature, lowered), flag) in visible().zip(&*flags) {
+            between();
             match lowered.outcome(OFF) {
                 Some((fragment, says)) if flag.can_be_off() => {
                     speller.turn_to(&feature.name, feature.impression);
@@ -332,7 +337,7 @@ impl Plan {
 
 impl Flag {
     /// The outcomes by which it can be on.
-    fn ons(&self, lowered: &Lowered) -> Range<lower::Code> {
+    fn codes_on(&self, lowered: &Lowered) -> Range<lower::Code> {
         match self.kind {
             Kind::Live => ON..lowered.fragments.len() as lower::Code,
             Kind::Folded(OFF) => 0..0,

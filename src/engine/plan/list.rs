@@ -6,8 +6,8 @@ use super::index::hash;
 use crate::engine::model::{Numbers, Texts};
 
 /// Values that a condition compares with: texts that the feature holds too, and their order.
-// Two bytes a value, or four. The hashes would be eight more, and are made again in less time than it takes
-// to look one up.
+// Two bytes a value, or four. The hashes would be eight more, and are made again in less time than
+// it takes to look one up.
 #[derive(Debug)]
 pub(super) struct List {
     texts: Texts,
