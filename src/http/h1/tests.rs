@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use actix_server::Server;
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::fn_service;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     time::{Instant, pause, timeout},
@@ -21,6 +22,11 @@ const HEALTH: &[u8] = b"GET /internal-backstage/health HTTP/1.1\r\nhost: t\r\n\r
 
 /// A connection to a host, through a pipe that holds so many bytes.
 async fn connect(holds: usize) -> (DuplexStream, Closing) {
+    connect_to(holds, Server::build().graceful_shutdown_signal()).await
+}
+
+/// As [`connect`], to a host that hears of a stop from `stopping`.
+async fn connect_to(holds: usize, stopping: GracefulShutdownSignal) -> (DuplexStream, Closing) {
     let (_, subscriber) = channel();
     let closing = Closing::default();
     let ties = Ties {
@@ -36,7 +42,7 @@ async fn connect(holds: usize) -> (DuplexStream, Closing) {
         board: Board::default(),
         connections: Connections::new(10),
         times: Times::new(KEEP_ALIVE, HEAD_WITHIN, Duration::from_secs(30)),
-        stopping: Server::build().graceful_shutdown_signal(),
+        stopping,
     };
     let host = Host::new(hall).await.unwrap();
     let (ours, theirs) = tokio::io::duplex(holds);
@@ -190,4 +196,34 @@ async fn a_body_that_breaks_off_is_refused() {
     connection.shutdown().await.unwrap();
     let refusal = rest(&mut connection, Duration::from_secs(1)).await;
     assert!(refusal.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&refusal));
+}
+
+/// What is heard from a server that stops.
+async fn heard() -> GracefulShutdownSignal {
+    let builder = Server::build().workers(1).disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let nobody = || fn_service(|_: TcpStream| async { Ok::<(), ()>(()) });
+    let server = builder.bind("nobody", "127.0.0.1:0", nobody).unwrap().run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    handle.stop(true).await;
+    stopping
+}
+
+#[actix_rt::test]
+async fn a_stop_waits_for_the_rest_of_a_request_but_not_for_ever() {
+    let stopping = heard().await;
+    pause();
+    let (begin, end) = HEALTH.split_at(30);
+    let (mut connection, _) = connect_to(65_536, stopping.clone()).await;
+    connection.write_all(begin).await.unwrap();
+    tokio::time::sleep(HEAD_WITHIN / 2).await;
+    connection.write_all(end).await.unwrap();
+    assert!(read(&mut connection).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(lasts(&mut connection).await, Duration::ZERO);
+
+    let (mut connection, _) = connect_to(65_536, stopping).await;
+    connection.write_all(begin).await.unwrap();
+    let lasted = lasts(&mut connection).await;
+    assert!((HEAD_WITHIN..HEAD_WITHIN + Duration::from_secs(1)).contains(&lasted), "{lasted:?}");
 }

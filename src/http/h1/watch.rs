@@ -55,6 +55,8 @@ pub(super) struct Watch {
     idle: u32,
     /// Whether the sleep is for the rest of a request.
     is_impatient: bool,
+    /// Whether it is the last for it, as nobody else waits for it either.
+    is_last: bool,
 }
 
 // === impl Times ===
@@ -88,6 +90,7 @@ impl Watch {
             has_moved: false,
             idle: 0,
             is_impatient: false,
+            is_last: false,
         }
     }
 
@@ -125,6 +128,7 @@ impl Watch {
         let has_part = waiting == Waiting::Rest;
         if has_part && !self.is_impatient {
             self.wake_in(times.patience);
+            self.is_last = false;
         }
         self.is_impatient = has_part;
         let ends = self.is_stopping() && waiting == Waiting::Request;
@@ -140,9 +144,17 @@ impl Watch {
             return Poll::Ready(End::Close);
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            // A server that stops has no time for a stranger to get to know the connection.
-            if has_part && !self.is_stopping() {
-                return Poll::Ready(End::HandOver);
+            if has_part {
+                // While the server stops actix-http answers nobody whom it does not know yet.
+                if !self.is_stopping() {
+                    return Poll::Ready(End::HandOver);
+                }
+                if self.is_last {
+                    return Poll::Ready(End::Close);
+                }
+                self.wake_in(times.head_left());
+                self.is_last = true;
+                continue;
             }
             self.idle = if std::mem::take(&mut self.has_moved) { 0 } else { self.idle + 1 };
             if self.idle >= STEPS || !self.is_in_use {
