@@ -6,7 +6,9 @@
 //! millisecond, which is what is to be measured. It needs a core of its own.
 //!
 //! Prints one line of JSON, latencies in microseconds. `late` is this program's own part: how long
-//! after it was due a request was sent although a connection was free.
+//! after it was due a request was sent although a connection was free. `gap` is the longest between
+//! two looks at all connections: far more than the millisecond that this takes at most, and its core
+//! was taken, or the machine stood still.
 
 use std::{
     collections::VecDeque,
@@ -63,6 +65,8 @@ struct Tally {
     late: Vec<u64>,
     answered: u64,
     refused: u64,
+    /// The longest between two looks at all connections.
+    gap: Duration,
 }
 
 /// What is sent when.
@@ -147,13 +151,17 @@ impl Pace {
 
     /// Sends all requests and takes their answers.
     fn keep(mut self) -> Result<Tally, Box<dyn Error>> {
+        let mut last_turn = self.plan.measured_from;
         loop {
             self.send_due()?;
             self.receive()?;
+            let now = Instant::now();
+            self.tally.gap = self.tally.gap.max(now.saturating_duration_since(last_turn));
+            last_turn = now.max(last_turn);
             if self.due >= self.plan.ends && self.busy.is_empty() {
                 return Ok(self.tally);
             }
-            if Instant::now() > self.plan.ends + PATIENCE {
+            if now > self.plan.ends + PATIENCE {
                 return Err(format!("{} answers are missing", self.busy.len()).into());
             }
             hint::spin_loop();
@@ -274,6 +282,7 @@ impl Tally {
             "p50": at(&self.latencies, 0.5), "p90": at(&self.latencies, 0.9),
             "p99": at(&self.latencies, 0.99), "p999": at(&self.latencies, 0.999),
             "max": self.latencies.last(), "late99": at(&self.late, 0.99),
+            "gap": micros(self.gap),
         })
     }
 }

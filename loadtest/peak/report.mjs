@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 
 import { offleashBinary } from '../../e2e/lib/targets.mjs';
+import { median } from './wrk.mjs';
 
 export const MIB = 1024 * 1024;
 /** Of its core: from here on wrk is what is measured. */
@@ -68,9 +69,9 @@ export function throughputTable(rows) {
 }
 
 export function latencyTable({ rows }) {
-  const heads = ['program', 'upstream', 'cores', 'requests/s', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'late p99 ms', 'updates taken/s'];
+  const heads = ['program', 'upstream', 'cores', 'requests/s', 'p50 ms', 'p90 ms', 'p99 ms', 'worst p99 ms', 'p99.9 ms', 'max ms', 'gap ms', 'late p99 ms', 'updates taken/s'];
   return table(heads, rows.map((row) => [
-    row.title, row.upstream, row.cores, whole(row.perSecond), ...['p50', 'p90', 'p99', 'p999', 'max', 'late99'].map((figure) => ms(row[figure] / 1000)),
+    row.title, row.upstream, row.cores, whole(row.perSecond), ...['p50', 'p90', 'p99', 'worst99', 'p999', 'max', 'gap', 'late99'].map((figure) => ms(row[figure] / 1000)),
     fixed(1)(row.updatesPerSecond),
   ]));
 }
@@ -107,7 +108,10 @@ export function promises({ throughput = [], latency, memory, start }) {
   const paced = (upstream) => latency?.rows.find((row) => row.program !== 'ceiling' && row.cores === '0' && row.upstream === upstream);
   const [quiet, busy] = [paced('quiet'), paced('replaced')];
   if (quiet) promise('half of peak: p99 at most 1 ms', `${ms(quiet.p99 / 1000)} ms`, quiet.p99 <= 1000);
-  if (quiet && busy) promise('flags replaced ten times a second: p99 at most 1.5 × that', times(busy.p99 / quiet.p99), busy.p99 <= 1.5 * quiet.p99);
+  if (quiet && busy) {
+    const ratio = median(busy.rounds.map(({ p99 }, n) => p99 / quiet.rounds[n].p99));
+    promise('flags replaced ten times a second: p99 at most 1.5 × that of the same round', times(ratio), ratio <= 1.5);
+  }
   if (memory) {
     promise('two workers, 1,000 flags, under load: at most 20 MiB resident', `${mib(memory.max)} MiB`, memory.max <= 20 * MIB);
     promise('flat over the requests and updates', `${mib(memory.firstThird)} → ${mib(memory.lastThird)} MiB`, memory.isFlat);
@@ -135,10 +139,10 @@ export function markdown(result) {
     parts.push('## What was promised', table(['promise', 'measured', 'held'], held.map(({ what, measured, held: isHeld }) => [what, measured, isHeld ? 'yes' : '**no**'])));
   }
   if (throughput) {
-    add('Throughput', `${options.contexts} different contexts in turn, ${options.connections} connections; medians of ${options.rounds} interleaved rounds of ${options.seconds} s. ` +
+    add('Throughput', `${options.contexts} different contexts in turn, ${options.connections} connections; medians of ${options.rounds} interleaved rounds of ${options.seconds} s, and of the ratios within each. ` +
       '`bytes`: an answer with its head; `CPU µs`: the program’s processor time per request, and how many times of Offleash’s that is; `wrk’s core`: how busy who asks was.', throughputTable(throughput));
   }
-  if (latency) add('Latency at half of peak', `${latency.flags} flags; requests are due at a fixed pace and their latency counts from then, over ${latency.seconds} s. \`late\`: the asking program’s own part.`, latencyTable(latency));
+  if (latency) add('Latency at half of peak', `${latency.flags} flags; requests are due at a fixed pace and their latency counts from then, medians of ${latency.rounds} rounds of ${latency.seconds} s in turn; \`worst p99\`: of the worst round; \`max\`: of all of them; \`gap\`: the longest in that round for which the asking program, which never waits, looked at no connection: more than a millisecond, and its core was taken or the machine stood still. \`late\`: its own part, in the worst round.`, latencyTable(latency));
   if (memory) add('Memory', 'Plain, compressed, conditional, preflight and POST requests in turn while the flags are replaced.', memoryTable(memory));
   if (start) add('Start to ready', 'From before the process is made to the first 200 on its readiness path, and the processor time it had until then.', startTable(start));
   return `${parts.join('\n\n')}\n`;

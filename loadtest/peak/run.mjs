@@ -82,7 +82,7 @@ await runThenEnd(async () => {
   }
   if (options.all) {
     say('--- latency');
-    result.latency = await latency({ flags: 200, queries, seconds: 2 * figures.seconds, say });
+    result.latency = await latency({ flags: 200, queries, rounds: figures.rounds, seconds: 2 * figures.seconds, say });
     save(result);
     say('--- start');
     result.start = await startToReady({ flags: 1000, runs: 20, only });

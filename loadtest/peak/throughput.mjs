@@ -9,7 +9,7 @@ import { makeContexts, makePayload } from '../fixtures.mjs';
 import { agreement } from './agreement.mjs';
 import { MODES, ownHeaders, sendAll, tagsOf, writeRequests } from './asks.mjs';
 import { introduce, PROGRAMS, start, startCeiling } from './programs.mjs';
-import { medians, round } from './wrk.mjs';
+import { median, medians, round } from './wrk.mjs';
 
 const WARM_UP_SECONDS = 1;
 const SAMPLE = 200;
@@ -102,12 +102,13 @@ function nearestToMean(answers) {
   return answers.reduce((best, each) => (Math.abs(each.body.length - mean) < Math.abs(best.body.length - mean) ? each : best));
 }
 
-/** Adds to each row how many times as fast Offleash is. */
+/** Adds to each row how many times as fast Offleash is: the median of the rounds' own ratios, as a machine is not as fast in one as in the next. */
 function compare(rows) {
   for (const row of rows) {
     const ours = rows.find(({ program, mode, flags }) => program === row.against && mode === row.mode && flags === row.flags);
-    row.ratio = ours ? ours.perSecond / row.perSecond : null;
-    row.cpuRatio = ours ? row.cpuMicros / ours.cpuMicros : null;
+    const inPairs = (ratio) => (ours ? median(row.rounds.map((theirs, n) => ratio(ours.rounds[n], theirs))) : null);
+    row.ratio = inPairs((mine, theirs) => mine.perSecond / theirs.perSecond);
+    row.cpuRatio = inPairs((mine, theirs) => theirs.cpuMicros / mine.cpuMicros);
   }
   return rows;
 }
