@@ -17,6 +17,9 @@ const POLL_SECONDS = 600;
 /** A tick of `/proc/…/stat`: USER_HZ is 100 on every Linux. */
 const TICK_SECONDS = 0.01;
 
+/** What the image sets for the allocator: Offleash runs as its users run it. */
+const OF_THE_IMAGE = Object.fromEntries(/^ENV (.*)$/m.exec(readFileSync(join(REPOSITORY, 'Dockerfile'), 'utf8'))[1].split(' ').map((set) => set.split('=')));
+
 export const SERVER_CORE = '0';
 export const CLIENT_CORE = '1';
 
@@ -65,6 +68,7 @@ export async function spawnAlone(name, upstream, { cores, workers, pollMs = POLL
   const port = await freePort();
   const folder = scratchFolder(name);
   const env = { ...program.env({ upstream, port, pollMs }), TMPDIR: folder };
+  if (name.startsWith('offleash')) Object.assign(env, OF_THE_IMAGE);
   if (workers) Object.assign(env, { WORKERS: String(workers), OFFLEASH_WORKERS: String(workers) });
   const [command, ...args] = program.command();
   const at = performance.now();
