@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use incoming::Known;
 
+pub(super) use cursor::plain_len;
 pub use incoming::Incoming;
 pub(super) use numbers::Numbers;
 pub(super) use texts::{Texts, TextsBuilder};

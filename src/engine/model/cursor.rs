@@ -190,7 +190,7 @@ pub(super) fn is_space(byte: u8) -> bool {
 
 /// How many bytes stand before the first quote, backslash or control character; eight at a time.
 #[inline]
-fn plain_len(bytes: &[u8]) -> usize {
+pub(in crate::engine) fn plain_len(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     let each = |byte: u8| ONES * u64::from(byte);
     let (words, rest) = bytes.as_chunks();

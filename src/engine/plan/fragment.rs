@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::lower::Choice;
-use crate::engine::model::Impression;
+use crate::engine::model::{Impression, plain_len};
 
 /// Whose spelling of an answer: keys, their order, and what an absent value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct Fragment {
     bytes: [u32; 2],
 }
 
-/// Writes the fragments of one flag after another. Turned to no flag it has nothing to write.
+/// Writes the fragments of one flag after another; has to be turned to a flag first.
 #[derive(Debug)]
 pub(super) struct Speller {
     /// Every fragment of a flag starts with its name.
@@ -295,9 +295,7 @@ impl Speller {
 /// Appends `text` as a JSON string.
 pub(in crate::engine) fn write_quoted(text: &str, json: &mut Vec<u8>) {
     // Nearly all names are what they look like.
-    let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // Looked at to the end whatever comes: so it is many bytes at once.
-    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    if plain_len(text.as_bytes()) == text.len() {
         json.push(b'"');
         json.extend_from_slice(text.as_bytes());
         json.push(b'"');

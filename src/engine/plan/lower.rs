@@ -167,7 +167,13 @@ pub(super) fn lower_telling(
 impl Lowered {
     /// The outcome that every context gets, parents aside. `None` when it depends on the context.
     pub(super) fn constant(&self) -> Option<Code> {
-        constant(&self.strategies)
+        match self.strategies.first() {
+            None => Some(OFF),
+            Some(strategy) => match strategy.outcome {
+                Outcome::Is(code) if strategy.is_unconditional() => Some(code),
+                _ => None,
+            },
+        }
     }
 
     /// What the outcome `code` says of the flag, with its fragment. `None` for one that it never has.
@@ -184,17 +190,6 @@ impl Lowered {
 impl LoweredStrategy {
     pub(super) fn is_unconditional(&self) -> bool {
         self.literals.is_empty() && self.test == Test::Always
-    }
-}
-
-/// The outcome that every context gets from `strategies`. `None` when it depends on the context.
-fn constant(strategies: &[LoweredStrategy]) -> Option<Code> {
-    match strategies.first() {
-        None => Some(OFF),
-        Some(strategy) => match strategy.outcome {
-            Outcome::Is(code) if strategy.is_unconditional() => Some(code),
-            _ => None,
-        },
     }
 }
 
@@ -228,22 +223,24 @@ impl Lowering<'_> {
     }
 
     fn finish(self) -> Lowered {
+        let mut lowered = Lowered {
+            strategies: self.strategies.into(),
+            draws: self.draws.into(),
+            variants: self.variants.into(),
+            fragments: Box::default(),
+            warnings: self.warnings.into(),
+        };
         let mut speller = Speller::default();
         speller.turn_to(&self.feature.name, self.feature.impression);
         let mut buffer = Vec::new();
         let mut measure = |says| Fragment::measure(&speller, says, &mut buffer);
         let mut fragments = vec![measure(Says::Off)];
-        if constant(&self.strategies) != Some(OFF) {
-            let chosen = self.variants.iter().map(Says::Chosen);
+        if lowered.constant() != Some(OFF) {
+            let chosen = lowered.variants.iter().map(Says::Chosen);
             fragments.extend([Says::On].into_iter().chain(chosen).map(measure));
         }
-        Lowered {
-            strategies: self.strategies.into(),
-            draws: self.draws.into(),
-            variants: self.variants.into(),
-            fragments: fragments.into(),
-            warnings: self.warnings.into(),
-        }
+        lowered.fragments = fragments.into();
+        lowered
     }
 
     fn push(&mut self, strategy: LoweredStrategy) {
