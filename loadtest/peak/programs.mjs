@@ -29,11 +29,15 @@ export const CLIENT_CORE = '1';
  * The ceiling has no entry: it is started anew for each answer that it repeats.
  */
 export const PROGRAMS = {
-  'offleash-frontend': { title: 'Offleash `/api/frontend`', command: () => [offleashBinary(), 'edge'], env: edgeEnv, path: '/api/frontend', key: FRONTEND, ready: '/internal-backstage/ready', against: null },
+  'offleash-frontend': { title: 'Offleash `/api/frontend`', command: () => [offleashBinary(), 'edge'], env: inImage(edgeEnv), path: '/api/frontend', key: FRONTEND, ready: '/internal-backstage/ready', against: null },
   edge: { title: 'Unleash Edge 20.1.0', command: () => [edgeBinary(), 'edge'], env: edgeEnv, path: '/api/frontend', key: FRONTEND, ready: '/internal-backstage/ready', against: 'offleash-frontend' },
-  'offleash-proxy': { title: 'Offleash `/proxy`', command: () => [offleashBinary()], env: proxyEnv, path: '/proxy', key: PROXY_KEY, ready: '/proxy/health', against: null },
+  'offleash-proxy': { title: 'Offleash `/proxy`', command: () => [offleashBinary()], env: inImage(proxyEnv), path: '/proxy', key: PROXY_KEY, ready: '/proxy/health', against: null },
   proxy: { title: 'Unleash Proxy 1.4.9', command: () => [process.execPath, join(packageFolder('@unleash/proxy'), 'dist', 'start.js')], env: proxyEnv, path: '/proxy', key: PROXY_KEY, ready: '/proxy/health', against: 'offleash-proxy' },
 };
+
+function inImage(env) {
+  return (settings) => ({ ...env(settings), ...OF_THE_IMAGE });
+}
 
 function edgeEnv({ upstream, port, pollMs }) {
   return {
@@ -68,7 +72,6 @@ export async function spawnAlone(name, upstream, { cores, workers, pollMs = POLL
   const port = await freePort();
   const folder = scratchFolder(name);
   const env = { ...program.env({ upstream, port, pollMs }), TMPDIR: folder };
-  if (name.startsWith('offleash')) Object.assign(env, OF_THE_IMAGE);
   if (workers) Object.assign(env, { WORKERS: String(workers), OFFLEASH_WORKERS: String(workers) });
   const [command, ...args] = program.command();
   const at = performance.now();

@@ -9,7 +9,7 @@ import { makeContexts, makePayload } from '../fixtures.mjs';
 import { agreement } from './agreement.mjs';
 import { MODES, ownHeaders, sendAll, tagsOf, writeRequests } from './asks.mjs';
 import { introduce, PROGRAMS, start, startCeiling } from './programs.mjs';
-import { median, medians, round } from './wrk.mjs';
+import { medianInPairs, medians, round } from './wrk.mjs';
 
 const WARM_UP_SECONDS = 1;
 const SAMPLE = 200;
@@ -102,11 +102,11 @@ function nearestToMean(answers) {
   return answers.reduce((best, each) => (Math.abs(each.body.length - mean) < Math.abs(best.body.length - mean) ? each : best));
 }
 
-/** Adds to each row how many times as fast Offleash is: the median of the rounds' own ratios, as a machine is not as fast in one as in the next. */
+/** Adds to each row how many times as fast Offleash is. */
 function compare(rows) {
   for (const row of rows) {
     const ours = rows.find(({ program, mode, flags }) => program === row.against && mode === row.mode && flags === row.flags);
-    const inPairs = (ratio) => (ours ? median(row.rounds.map((theirs, n) => ratio(ours.rounds[n], theirs))) : null);
+    const inPairs = (ratio) => (ours ? medianInPairs(ours.rounds, row.rounds, ratio) : null);
     row.ratio = inPairs((mine, theirs) => mine.perSecond / theirs.perSecond);
     row.cpuRatio = inPairs((mine, theirs) => theirs.cpuMicros / mine.cpuMicros);
   }

@@ -43,3 +43,8 @@ export function median(numbers) {
 export function medians(rounds) {
   return Object.fromEntries(Object.keys(rounds[0]).map((figure) => [figure, median(rounds.map((each) => each[figure]))]));
 }
+
+/** The median of a ratio of each round of ours to the same round of theirs: machines are not as fast in one as in the next. */
+export function medianInPairs(ours, theirs, ratio) {
+  return median(ours.map((each, n) => ratio(each, theirs[n])));
+}
